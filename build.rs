@@ -1,0 +1,3 @@
+//! Builds what the program carries inside itself.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Debian's archive: control data, versions, indexes, signatures, resolver, lock, `.deb` files.

@@ -1,0 +1,1 @@
+//! Checked values and templates → `System`, what the machine shall be.

@@ -1,0 +1,44 @@
+//! nexus-host: one TOML file in, a reproducible immutable Debian host out.
+//!
+//! Data flows one way, from text to effects; a module uses only modules above it in this list
+//! (`tests/it/tidy.rs` checks it):
+//!
+//! | module | from → to | effects |
+//! |---|---|---|
+//! | `diag` | problems with their place in the user's text | none |
+//! | `store` | Nix's formats: hashes, store paths, NAR, references | none |
+//! | `tree` | a file tree as a value: owners, modes, contents by reference | none |
+//! | `boot` | partition names, kernel arguments, what `nexus-init` and images agree on | none |
+//! | `debian` | archive indexes, signatures, relations, lock, `.deb` reading | none |
+//! | `spec` | host files and modules → checked values | none |
+//! | `eval` | checked values + templates → `System` | none |
+//! | `lower` | `System` + lock → recipes and generated files | none |
+//! | `image` | trees → bytes: EROFS, ext4, cpio, GPT | none |
+//! | `exec` | the edge: store on disk, network, sandbox, processes | all of them |
+//! | `vm` | test machines in QEMU | through `exec` |
+//! | `cli` | one file per verb; the only printing | printing |
+
+pub mod boot;
+
+#[cfg(feature = "builder")]
+pub mod cli;
+#[cfg(feature = "builder")]
+pub mod debian;
+#[cfg(feature = "builder")]
+pub mod diag;
+#[cfg(feature = "builder")]
+pub mod eval;
+#[cfg(feature = "builder")]
+pub mod exec;
+#[cfg(feature = "builder")]
+pub mod image;
+#[cfg(feature = "builder")]
+pub mod lower;
+#[cfg(feature = "builder")]
+pub mod spec;
+#[cfg(feature = "builder")]
+pub mod store;
+#[cfg(feature = "builder")]
+pub mod tree;
+#[cfg(feature = "builder")]
+pub mod vm;

@@ -1,0 +1,1 @@
+//! `System` and lock → recipes: the graph of what has to be made.

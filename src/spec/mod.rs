@@ -1,0 +1,1 @@
+//! Host files and module schemas: text with places → checked values.

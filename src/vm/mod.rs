@@ -1,0 +1,1 @@
+//! Test machines in QEMU: start, console, network from outside, checks, reports.
