@@ -1,3 +1,17 @@
 //! The command-line program; everything is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+use nexus_host::cli;
+use nexus_host::exec::environment::Environment;
+use nexus_host::exec::sandbox;
+
+fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|word| word == sandbox::CHILD_WORD) {
+        return ExitCode::from(sandbox::child_main());
+    }
+    match Environment::of_process() {
+        Ok(environment) => cli::run(std::env::args_os().collect(), environment),
+        Err(error) => cli::no_environment(&error),
+    }
+}

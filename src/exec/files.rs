@@ -51,6 +51,14 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     sync_directory(directory)
 }
 
+/// Writes a new file in a scratch directory, its folders made; the store syncs it when it is added.
+pub fn write_scratch(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(directory).map_err(FileError::at("create", directory))?;
+    let mut file = File::create_new(path).map_err(FileError::at("create", path))?;
+    file.write_all(bytes).map_err(FileError::at("write", path))
+}
+
 /// Makes the names in `directory` durable.
 pub fn sync_directory(directory: &Path) -> Result<(), FileError> {
     File::open(directory)

@@ -70,3 +70,6 @@ impl FromStr for Sha256Digest {
         Ok(Self(bytes))
     }
 }
+
+#[cfg(test)]
+mod tests;

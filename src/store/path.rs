@@ -34,6 +34,26 @@ pub struct StorePath(String);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreDir(String);
 
+/// What of an output with a hash known beforehand is hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ingestion {
+    /// The bytes of the single file.
+    Flat,
+    /// The NAR of the tree.
+    Recursive,
+}
+
+/// A hash known before the contents; prints as Nix writes it, `sha512:` and hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FixedHash {
+    /// Of old upstream lists only.
+    Sha1([u8; 20]),
+    /// What Debian's indexes have.
+    Sha256(Sha256Digest),
+    /// What OCI and npm lists have.
+    Sha512([u8; 64]),
+}
+
 /// Why a text is not a store path or a name of one.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum StorePathError {
@@ -153,6 +173,36 @@ impl StoreDir {
         self.digest_path(&kind, Sha256Digest::of(text), name)
     }
 
+    /// The path of an output whose hash was known before it was made, such as a fetched file.
+    ///
+    /// Nix gives `Recursive` with SHA-256 the form of [`Self::path_for_contents`]; so does this.
+    /// Source: `makeFixedOutputPath`, same file.
+    pub fn path_for_fixed(
+        &self,
+        name: &StorePathName,
+        ingestion: Ingestion,
+        hash: &FixedHash,
+    ) -> StorePath {
+        let prefix = match (ingestion, hash) {
+            (Ingestion::Recursive, FixedHash::Sha256(nar)) => {
+                return self.path_for_contents(name, *nar, &BTreeSet::new());
+            }
+            (Ingestion::Recursive, _) => "r:",
+            (Ingestion::Flat, _) => "",
+        };
+        let preimage = format!("fixed:out:{prefix}{hash}:");
+        self.digest_path("output:out", Sha256Digest::of(preimage.as_bytes()), name)
+    }
+
+    /// The path of the output `out` of a derivation that is addressed by its inputs.
+    ///
+    /// `modulo` is the derivation's hash with its inputs replaced by theirs, which nix-derivation
+    /// computes. Other outputs than `out` are not supported, we make none. Source:
+    /// `makeOutputPath`, same file.
+    pub fn path_for_output(&self, name: &StorePathName, modulo: Sha256Digest) -> StorePath {
+        self.digest_path("output:out", modulo, name)
+    }
+
     fn kind_with_references(&self, kind: &str, references: &BTreeSet<StorePath>) -> String {
         references.iter().fold(kind.to_owned(), |kind, path| kind + ":" + &self.join(path))
     }
@@ -171,6 +221,18 @@ impl StoreDir {
 impl Default for StoreDir {
     fn default() -> Self {
         Self::new("/nix/store")
+    }
+}
+
+impl fmt::Display for FixedHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (algorithm, bytes) = match self {
+            Self::Sha1(bytes) => ("sha1", &bytes[..]),
+            Self::Sha256(digest) => ("sha256", &digest.as_bytes()[..]),
+            Self::Sha512(bytes) => ("sha512", &bytes[..]),
+        };
+        write!(f, "{algorithm}:")?;
+        bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -205,3 +267,6 @@ impl FromStr for StorePath {
         Self::from_base_name(text)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,184 @@
+//! The host's file tree: a skeleton in memory, the system over the store, what persists from disk.
+
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::process::CommandExt as _;
+
+use rustix::mount::{
+    MountFlags, UnmountFlags, mount, mount_bind, mount_move, mount_remount, unmount,
+};
+
+use super::super::{MACHINE_ID, MOUNT_POINTS, PERSISTENT};
+use super::kernel::make_directory;
+use super::{InitError, kernel};
+
+/// Where the root partition is mounted while booting.
+pub(super) const DISK: &str = "/disk";
+/// Where the host's `/` is put together.
+const NEW_ROOT: &str = "/newroot";
+/// Directories of `/` and their modes.
+const DIRECTORIES: [(&str, u32); 11] = [
+    ("boot", 0o755),
+    ("dev", 0o755),
+    ("efi", 0o755),
+    ("etc", 0o755),
+    ("media", 0o755),
+    ("mnt", 0o755),
+    ("proc", 0o555),
+    ("run", 0o755),
+    ("sys", 0o555),
+    ("tmp", 0o1777),
+    ("usr", 0o755),
+];
+/// Links of `/`: Debian's merged `/usr`, and `/opt`, which packages may fill.
+const LINKS: [(&str, &str); 5] = [
+    ("bin", "usr/bin"),
+    ("lib", "usr/lib"),
+    ("lib64", "usr/lib64"),
+    ("sbin", "usr/sbin"),
+    ("opt", "usr/lib/opt"),
+];
+/// Most bytes of the list of mount points.
+const MOUNT_POINTS_BYTES_MAX: u64 = 1 << 20;
+
+pub(super) fn mount_disk(device: &str) -> Result<(), InitError> {
+    make_directory(DISK)?;
+    let source = format!("/dev/{device}");
+    mount(&source, DISK, "ext4", MountFlags::NOATIME, None).map_err(InitError::at("mount", source))
+}
+
+/// Puts the host's `/` together from the system `name` of the store.
+pub(super) fn compose(name: &str) -> Result<(), InitError> {
+    make_directory(NEW_ROOT)?;
+    let options = c"mode=0755,size=16M,nr_inodes=16k";
+    mount("nexus-root", NEW_ROOT, "tmpfs", MountFlags::empty(), Some(options))
+        .map_err(InitError::at("mount", NEW_ROOT))?;
+    make_skeleton()?;
+    for (persistent, mode) in PERSISTENT {
+        bind_persistent(persistent, mode)?;
+    }
+    let system = format!("{DISK}/nix/store/{name}");
+    make_mount_points(&system)?;
+    for part in ["usr", "etc"] {
+        mount_part(&system, part)?;
+    }
+    bind_machine_id()?;
+    mount_remount(NEW_ROOT, MountFlags::RDONLY | MountFlags::NOATIME, c"")
+        .map_err(InitError::at("make read-only", NEW_ROOT))
+}
+
+fn make_skeleton() -> Result<(), InitError> {
+    for (name, mode) in DIRECTORIES {
+        let path = format!("{NEW_ROOT}/{name}");
+        make_directory(&path)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode))
+            .map_err(InitError::at("set the mode of", &path))?;
+    }
+    for (name, target) in LINKS {
+        let path = format!("{NEW_ROOT}/{name}");
+        symlink(target, &path).map_err(InitError::at("link", &path))?;
+    }
+    Ok(())
+}
+
+fn bind_persistent(name: &str, mode: u32) -> Result<(), InitError> {
+    let source = format!("{DISK}/{name}");
+    if !fs::exists(&source).unwrap_or(false) {
+        make_directory(&source)?;
+        fs::set_permissions(&source, fs::Permissions::from_mode(mode))
+            .map_err(InitError::at("set the mode of", &source))?;
+    }
+    let target = format!("{NEW_ROOT}/{name}");
+    make_directory(&target)?;
+    mount_bind(&source, &target).map_err(InitError::at("bind", target))
+}
+
+/// Directories that the host's mounts need; names that leave the new root are refused.
+fn make_mount_points(system: &str) -> Result<(), InitError> {
+    use std::io::Read as _;
+    let Ok(file) = File::open(format!("{system}/{MOUNT_POINTS}")) else { return Ok(()) };
+    let mut list = String::new();
+    file.take(MOUNT_POINTS_BYTES_MAX)
+        .read_to_string(&mut list)
+        .map_err(InitError::at("read", MOUNT_POINTS))?;
+    let inside = |line: &&str| line.starts_with('/') && !line.split('/').any(|part| part == "..");
+    for point in list.lines().filter(inside) {
+        make_directory(&format!("{NEW_ROOT}{point}"))?;
+    }
+    Ok(())
+}
+
+/// Mounts `<system>/<part>.erofs` over the store as `/<part>`.
+fn mount_part(system: &str, part: &str) -> Result<(), InitError> {
+    let image = format!("{system}/{part}.erofs");
+    let names = format!("/run/nexus-names-{part}");
+    make_directory(&names)?;
+    mount(&image, &names, "erofs", MountFlags::RDONLY, None)
+        .map_err(InitError::at("mount", image))?;
+    let options = format!("metacopy=on,redirect_dir=on,lowerdir={names}::{DISK}/nix/store");
+    let options = CString::new(options).expect("paths of ours have no NUL");
+    let target = format!("{NEW_ROOT}/{part}");
+    mount("nexus-system", &target, "overlay", MountFlags::RDONLY, Some(options.as_c_str()))
+        .map_err(InitError::at("mount", target))?;
+    // The overlay holds the image; its name is not needed any more.
+    unmount(&names, UnmountFlags::DETACH).map_err(InitError::at("detach", &names))?;
+    fs::remove_dir(&names).map_err(InitError::at("remove", names))
+}
+
+/// Makes the machine's id at its first boot and puts it where systemd looks.
+fn bind_machine_id() -> Result<(), InitError> {
+    let path = format!("{DISK}/{MACHINE_ID}");
+    let known = fs::read_to_string(&path).is_ok_and(|text| text.trim_end().len() == 32);
+    if !known {
+        make_machine_id(&path)?;
+        kernel::say("made a machine id");
+    }
+    let target = format!("{NEW_ROOT}/etc/machine-id");
+    mount_bind(&path, &target).map_err(InitError::at("bind", &target))?;
+    mount_remount(&target, MountFlags::BIND | MountFlags::RDONLY, c"")
+        .map_err(InitError::at("make read-only", &target))
+}
+
+/// Writes a random id in the form of a version 4 UUID, as machine-id(5) asks; old file or new, whole.
+fn make_machine_id(path: &str) -> Result<(), InitError> {
+    let mut id = [0; 16];
+    rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty())
+        .map_err(InitError::at("get random bytes for", path))?;
+    id[6] = id[6] & 0x0f | 0x40;
+    id[8] = id[8] & 0x3f | 0x80;
+    let text: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let (directory, _) = path.rsplit_once('/').expect("the path is below the disk");
+    make_directory(directory)?;
+    let temporary = format!("{path}.new");
+    let mut file = File::create(&temporary).map_err(InitError::at("create", &temporary))?;
+    file.write_all(format!("{text}\n").as_bytes())
+        .and_then(|()| file.set_permissions(fs::Permissions::from_mode(0o444)))
+        .and_then(|()| file.sync_all())
+        .map_err(InitError::at("write", &temporary))?;
+    fs::rename(&temporary, path).map_err(InitError::at("rename", &temporary))?;
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(InitError::at("sync", directory))
+}
+
+/// Makes the new root `/` and becomes `init`.
+pub(super) fn switch(init: &str) -> Result<Infallible, InitError> {
+    for (source, name) in [("/proc", "proc"), ("/sys", "sys"), ("/dev", "dev"), ("/run", "run")] {
+        let target = format!("{NEW_ROOT}/{name}");
+        mount_move(source, &target).map_err(InitError::at("move", target))?;
+    }
+    unmount(DISK, UnmountFlags::DETACH).map_err(InitError::at("detach", DISK))?;
+    // The initrd's memory is given back; what cannot be removed does no harm.
+    let _kept = fs::remove_dir_all("/modules");
+    let _kept = fs::remove_file("/init");
+    rustix::process::chdir(NEW_ROOT).map_err(InitError::at("enter", NEW_ROOT))?;
+    mount_move(".", "/").map_err(InitError::at("move", NEW_ROOT))?;
+    rustix::process::chroot(".").map_err(InitError::at("make root", NEW_ROOT))?;
+    rustix::process::chdir("/").map_err(InitError::at("enter", "/"))?;
+    #[expect(clippy::disallowed_methods, reason = "this program becomes another, it starts none")]
+    let error = std::process::Command::new(init).exec();
+    Err(InitError::at("start", init)(error))
+}

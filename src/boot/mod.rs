@@ -1,0 +1,23 @@
+//! What the image, the boot loader and `nexus-init` agree on; and `nexus-init` itself.
+//!
+//! Built without the `builder` feature too, for the program in the initrd. `host` is the part that
+//! changes the world; the rest is values.
+
+pub mod arguments;
+pub mod gpt;
+#[cfg(not(feature = "builder"))]
+pub mod host;
+
+/// Name of the GPT partition that holds the root file system.
+pub const ROOT_LABEL: &str = "nexus-root";
+/// Name of the GPT partition that the firmware reads.
+pub const ESP_LABEL: &str = "nexus-esp";
+/// Where the store lies on the host.
+pub const STORE_DIRECTORY: &str = "/nix/store";
+/// Directory of the root partition whose subdirectories appear in `/`.
+pub const PERSISTENT: [(&str, u32); 5] =
+    [("nix", 0o755), ("var", 0o755), ("home", 0o755), ("root", 0o700), ("srv", 0o755)];
+/// Where the machine id is kept; systemd sees it at `/etc/machine-id`.
+pub const MACHINE_ID: &str = "var/lib/nexus-host/machine-id";
+/// Optional file of a system: directories to make in `/`, one a line, for further mounts.
+pub const MOUNT_POINTS: &str = "mount-points";

@@ -1,0 +1,93 @@
+//! `build`: make a host's system, or a disk image of it.
+
+use super::arguments::Build;
+use super::hosts;
+use super::report::Failure;
+use super::session::Session;
+use super::workspace::Workspace;
+use crate::debian::lock::Lock;
+use crate::eval::System;
+use crate::exec::debs::LockedDebs;
+use crate::exec::engine::Engine;
+use crate::exec::fetch::FetchOptions;
+use crate::exec::init_program::NEXUS_INIT;
+use crate::exec::sources::sources;
+use crate::exec::store::Store;
+use crate::lower::graph::host_graph;
+use crate::store::{Sha256Digest, StorePath};
+
+/// A host whose system is in the store.
+pub(super) struct Built {
+    pub(super) system: System,
+    pub(super) lock: Lock,
+    pub(super) path: StorePath,
+}
+
+pub(super) fn run(session: &Session<'_>, arguments: &Build) -> Result<(), Failure> {
+    let workspace = session.workspace()?;
+    let store = session.store()?;
+    let mut results = Vec::new();
+    for name in &arguments.hosts {
+        let built = build(session, &workspace, &store, name, arguments.offline)?;
+        let image = match arguments.image {
+            None => None,
+            Some(format) => Some(super::image::make(
+                session,
+                &workspace,
+                &store,
+                &built,
+                (format, arguments.offline),
+            )?),
+        };
+        let path = store.directory().join(&built.path);
+        let shown = image.as_ref().map_or(path.clone(), |image| image.display().to_string());
+        if !session.json {
+            session.ui.result(&shown);
+        }
+        results.push(serde_json::json!({
+            "host": name,
+            "system": path,
+            "real_path": store.real_path(&built.path),
+            "image": image,
+            "packages": built.lock.packages.len(),
+        }));
+    }
+    if session.json {
+        session.ui.json(&serde_json::json!({ "hosts": results }));
+    }
+    Ok(())
+}
+
+/// Makes the system of the host `name`.
+pub(super) fn build(
+    session: &Session<'_>,
+    workspace: &Workspace,
+    store: &Store,
+    name: &str,
+    offline: bool,
+) -> Result<Built, Failure> {
+    let system = hosts::system(session, workspace, name)?;
+    let lock = hosts::lock_or_make(session, workspace, store, &system, offline)?;
+    let sources =
+        sources(&system, &session.environment, &workspace.root).map_err(Failure::files)?;
+    let fetcher = session.fetcher(FetchOptions { offline, ..FetchOptions::default() })?;
+    let debs = LockedDebs::new(&fetcher, &lock, &sources);
+    let engine = Engine {
+        store,
+        environment: &session.environment,
+        debs: &debs,
+        progress: session.ui,
+        interrupt: &session.interrupt,
+    };
+    let init = Sha256Digest::of(NEXUS_INIT);
+    let graph = host_graph(&system, &lock, init).map_err(Failure::build)?;
+    let outputs = engine.realise(&graph.graph).map_err(Failure::build)?;
+    let path = outputs[graph.system.index()].clone();
+    store.add_root(&root_name(name), &path).map_err(Failure::build)?;
+    Ok(Built { system, lock, path })
+}
+
+/// The root that keeps the last build of a host.
+pub(super) fn root_name(host: &str) -> String {
+    format!("host-{host}")
+}

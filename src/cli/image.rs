@@ -1,0 +1,74 @@
+//! Disk images for `build --image` and `test`.
+
+use std::path::{Path, PathBuf};
+
+use super::arguments::ImageFormat;
+use super::build::Built;
+use super::report::Failure;
+use super::session::{Session, explain_workspace};
+use super::workspace::Workspace;
+use crate::exec::debs::LockedDebs;
+use crate::exec::disk::{DiskImageError, DiskRequest, Form, disk_image};
+use crate::exec::engine::Engine;
+use crate::exec::fetch::FetchOptions;
+use crate::exec::sources::sources;
+use crate::exec::store::Store;
+use crate::image::plan::DiskPlan;
+
+/// The plan of every host that has none of its own, and what it says when the workspace has none.
+const DEFAULT_PLAN: &str = include_str!("../../images/default.toml");
+
+/// Makes a disk image of a host that was built; `offline` forbids the network.
+pub(super) fn make(
+    session: &Session<'_>,
+    workspace: &Workspace,
+    store: &Store,
+    built: &Built,
+    (format, offline): (ImageFormat, bool),
+) -> Result<PathBuf, Failure> {
+    let host = built.system.name.as_str();
+    let plan = plan(workspace, host)?;
+    let sources =
+        sources(&built.system, &session.environment, &workspace.root).map_err(Failure::files)?;
+    let fetcher = session.fetcher(FetchOptions { offline, ..FetchOptions::default() })?;
+    let debs = LockedDebs::new(&fetcher, &built.lock, &sources);
+    let engine = Engine {
+        store,
+        environment: &session.environment,
+        debs: &debs,
+        progress: session.ui,
+        interrupt: &session.interrupt,
+    };
+    let form = match format {
+        ImageFormat::Raw => Form::Raw,
+        ImageFormat::Qcow2 => Form::Qcow2,
+    };
+    let request = DiskRequest { host, system: &built.path, lock: &built.lock, plan: &plan, form };
+    disk_image(&engine, &request).map_err(explain)
+}
+
+/// The plan of `images/HOST.toml`, else of `images/default.toml`, else the built-in one.
+fn plan(workspace: &Workspace, host: &str) -> Result<DiskPlan, Failure> {
+    for name in [host, "default"] {
+        let path = Path::new("images").join(format!("{name}.toml"));
+        let text = workspace
+            .text_if_present(&path)
+            .map_err(|error| explain_workspace(error, Some(workspace)))?;
+        if let Some(text) = text {
+            return DiskPlan::parse(&text).map_err(|error| {
+                Failure::files(error).help(format!("look at {}", path.display()))
+            });
+        }
+    }
+    Ok(DiskPlan::parse(DEFAULT_PLAN).expect("a test reads the built-in plan"))
+}
+
+fn explain(error: DiskImageError) -> Failure {
+    let no_kernel = matches!(error, DiskImageError::NoKernel { .. });
+    let failure = if no_kernel { Failure::files(error) } else { Failure::build(error) };
+    if no_kernel {
+        failure.help("write `kernel = \"cloud\"` (or \"generic\") below [host]")
+    } else {
+        failure
+    }
+}

@@ -1,0 +1,95 @@
+//! Failures: what is shown, and which exit code they mean.
+
+use std::error::Error;
+
+use super::exit;
+use super::ui::Ui;
+use crate::diag::{Diagnostic, to_json};
+use crate::exec::interrupt::Interrupted;
+
+/// Why a verb ended without success.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Problems in the user's files, each with its place.
+    Diagnostics(Vec<Diagnostic>),
+    /// Anything else.
+    Error { code: u8, error: Box<dyn Error + Send + Sync>, help: Option<String> },
+    /// Shown already, such as a report of failed checks.
+    Shown(u8),
+}
+
+impl Failure {
+    /// An error in the user's files.
+    pub(crate) fn files(error: impl Error + Send + Sync + 'static) -> Self {
+        Self::with_code(exit::FILES_WRONG, error)
+    }
+
+    /// A failed lock, fetch or build.
+    pub(crate) fn build(error: impl Error + Send + Sync + 'static) -> Self {
+        Self::with_code(exit::BUILD_FAILED, error)
+    }
+
+    /// An error with its exit code; an interrupt anywhere in its chain means [`exit::INTERRUPTED`].
+    pub(crate) fn with_code(code: u8, error: impl Error + Send + Sync + 'static) -> Self {
+        let error: Box<dyn Error + Send + Sync> = Box::new(error);
+        let interrupted = chain(error.as_ref()).any(<dyn Error + 'static>::is::<Interrupted>);
+        let code = if interrupted { exit::INTERRUPTED } else { code };
+        Self::Error { code, error, help: None }
+    }
+
+    /// Adds what to do about it.
+    pub(crate) fn help(mut self, text: impl Into<String>) -> Self {
+        if let Self::Error { help, .. } = &mut self {
+            *help = Some(text.into());
+        }
+        self
+    }
+
+    /// The exit code.
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Self::Diagnostics(_) => exit::FILES_WRONG,
+            Self::Error { code, .. } | Self::Shown(code) => *code,
+        }
+    }
+
+    /// Shows the failure: words on standard error, or one JSON document on standard output.
+    pub(crate) fn show(&self, ui: &Ui, json: bool) {
+        match self {
+            Self::Shown(_) => {}
+            Self::Diagnostics(diagnostics) if json => {
+                ui.json(&serde_json::json!({ "problems": to_json(diagnostics) }));
+            }
+            Self::Diagnostics(diagnostics) => ui.diagnostics(diagnostics),
+            Self::Error { code, error, help } => {
+                let causes: Vec<String> = chain(error.as_ref()).map(ToString::to_string).collect();
+                if json {
+                    ui.json(&serde_json::json!({ "error": causes, "help": help, "exit": code }));
+                }
+                show_chain(ui, &causes, help.as_deref());
+            }
+        }
+    }
+}
+
+/// Every error of the chain, outermost first; texts that only repeat the one before are left out.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
+}
+
+fn show_chain(ui: &Ui, causes: &[String], help: Option<&str>) {
+    let mut text = String::new();
+    for (index, cause) in causes.iter().enumerate() {
+        if index > 0 && causes[index - 1] == *cause {
+            continue;
+        }
+        text += if index == 0 { "error: " } else { "  caused by: " };
+        text += cause;
+        text.push('\n');
+    }
+    if let Some(help) = help {
+        text += "help: ";
+        text += help;
+    }
+    ui.problem(&text);
+}

@@ -1,0 +1,13 @@
+//! Evaluation from texts to systems.
+
+use expect_test::{Expect, expect};
+
+use super::*;
+use crate::diag::{Look, Source, render};
+use crate::spec::{ModuleFiles, UserModules};
+
+mod hostile;
+mod hosts;
+mod modules;
+mod options;
+mod support;

@@ -1,0 +1,288 @@
+//! A disk image of a host: its system's closure, both boot loaders, one file.
+//!
+//! Images lie in `images/` beside the store, named by the digest of all that goes into them; one that
+//! is there already is not made again.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::engine::{Engine, EngineError};
+use super::files::{FileError, read_limited};
+use super::image::{ImageFileError, store_tree, write};
+use super::progress::Unit;
+use super::store::StoreError;
+use crate::boot::PERSISTENT;
+use crate::boot::arguments::{ROOT, SYSTEM};
+use crate::debian::lock::Lock;
+use crate::image::boot_entries::{BootEntry, BootFile, BootMenu, BootMenuError, esp_tree};
+use crate::image::disk::{DiskContents, DiskError, layout};
+use crate::image::inodes::complete;
+use crate::image::plan::DiskPlan;
+use crate::image::segment::{ImageTree, Source, image_tree};
+use crate::image::{grub, qcow2};
+use crate::lower::graph::{epoch_of, image_graph};
+use crate::store::path::StorePathError;
+use crate::store::{Sha256Digest, StorePath};
+use crate::tree::{Entry, Node, StoreFile, TreePath};
+
+/// Version of what is made from the same inputs: raised when the bytes of images change.
+const VERSION: u32 = 1;
+/// Most bytes of a kernel, an initrd or a boot loader.
+const BOOT_FILE_BYTES_MAX: u64 = 512 << 20;
+/// Where systemd-boot lies in its package. Source: Debian's package systemd-boot-efi.
+const SYSTEMD_BOOT: &str = "data/usr/lib/systemd/boot/efi/systemd-bootx64.efi";
+/// Where Debian's grub-pc-bin has the code of the first sector.
+const BOOT_IMAGE: &str = "boot.img";
+
+/// Form of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Every byte as on the disk; sparse.
+    Raw,
+    /// QEMU's format, version 3.
+    Qcow2,
+}
+
+/// What an image is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct DiskRequest<'a> {
+    /// Name of the host.
+    pub host: &'a str,
+    /// Its system.
+    pub system: &'a StorePath,
+    /// Its lock, for the tools and the time.
+    pub lock: &'a Lock,
+    /// Sizes, as text of an `images/*.toml` that `plan` was read from.
+    pub plan: &'a DiskPlan,
+    /// Form of the file.
+    pub form: Form,
+}
+
+/// Why no image was made.
+#[derive(Debug, Error)]
+pub enum DiskImageError {
+    /// A system without a kernel.
+    #[error("host `{host}` has no kernel, so no disk can boot it")]
+    NoKernel {
+        /// The host.
+        host: String,
+    },
+    /// The tools could not be had.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A tool package does not have the file.
+    #[error("no package of the lock has {file}")]
+    NoTool {
+        /// The file.
+        file: String,
+    },
+    /// The store did not give something.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file could not be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The image could not be written.
+    #[error(transparent)]
+    Image(#[from] ImageFileError),
+    /// The boot loaders could not read their menus.
+    #[error(transparent)]
+    Menu(#[from] BootMenuError),
+    /// The parts do not make a disk.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A package that cannot be named in the store.
+    #[error(transparent)]
+    StorePath(#[from] StorePathError),
+}
+
+/// Makes the image, or finds it made.
+///
+/// # Errors
+///
+/// No file is left that is not whole.
+pub fn disk_image(
+    engine: &Engine<'_>,
+    request: &DiskRequest<'_>,
+) -> Result<PathBuf, DiskImageError> {
+    let tools = image_graph(request.lock)?;
+    let outputs = engine.realise(&tools.graph)?;
+    let core = &outputs[tools.core.index()];
+    let tool_paths: Vec<&StorePath> = tools.tools.iter().map(|id| &outputs[id.index()]).collect();
+    let target = target(engine, request, core, &tool_paths);
+    if target.exists() {
+        return Ok(target);
+    }
+    let boot_image = format!("data/{}/{BOOT_IMAGE}", grub::DIRECTORY);
+    let boot_image = tool_file(engine, &tool_paths, &boot_image)?;
+    let boot_image = read_limited(&real(engine, &boot_image), BOOT_FILE_BYTES_MAX)?;
+    let core = read_limited(&engine.store.real_path(core), BOOT_FILE_BYTES_MAX)?;
+    let epoch = epoch_of(request.lock);
+    let menu = boot_menu(engine, request, tool_file(engine, &tool_paths, SYSTEMD_BOOT)?)?;
+    let esp = esp_tree(&menu, epoch)?;
+    let root = root_tree(engine, request.system, epoch)?;
+    let contents = DiskContents {
+        host: request.host,
+        epoch,
+        grub: (&boot_image, &core),
+        esp: &esp,
+        root: &root,
+    };
+    let mut layout = layout(request.plan, &contents)?;
+    if request.form == Form::Qcow2 {
+        layout = qcow2::wrap(&layout);
+    }
+    let directory = target.parent().expect("it lies in the directory of images");
+    std::fs::create_dir_all(directory).map_err(FileError::at("create", directory))?;
+    let bytes = Some(layout.data_bytes());
+    let task = engine.progress.begin("write the image", Unit::Bytes, bytes);
+    let store = engine.store.root().join("nix/store");
+    write(&target, &layout, &store, engine.interrupt, &*task)?;
+    Ok(target)
+}
+
+/// The file's place, by the digest of everything that goes into it.
+fn target(
+    engine: &Engine<'_>,
+    request: &DiskRequest<'_>,
+    core: &StorePath,
+    tools: &[&StorePath],
+) -> PathBuf {
+    let DiskRequest { host, system, plan, form, .. } = request;
+    let epoch = epoch_of(request.lock);
+    let tools: Vec<&str> = tools.iter().map(|path| path.as_str()).collect();
+    let preimage = format!(
+        "nexus-image {VERSION}\nhost {host}\nsystem {system}\nplan {plan:?}\nform {form:?}\n\
+         epoch {epoch}\ncore {core}\ntools {}\n",
+        tools.join(" ")
+    );
+    let digest = Sha256Digest::of(preimage.as_bytes()).to_string();
+    let extension = match form {
+        Form::Raw => "raw",
+        Form::Qcow2 => "qcow2",
+    };
+    engine.store.root().join("images").join(format!("{}-{host}.{extension}", &digest[..32]))
+}
+
+/// The file `inner` of the first tool that has it.
+fn tool_file(
+    engine: &Engine<'_>,
+    tools: &[&StorePath],
+    inner: &str,
+) -> Result<StoreFile, DiskImageError> {
+    let has = |tool: &&&StorePath| engine.store.real_path(tool).join(inner).is_file();
+    let missing = || DiskImageError::NoTool { file: inner.to_owned() };
+    let tool = tools.iter().find(has).ok_or_else(missing)?;
+    store_file(engine, tool, inner)
+}
+
+fn store_file(
+    engine: &Engine<'_>,
+    path: &StorePath,
+    inner: &str,
+) -> Result<StoreFile, DiskImageError> {
+    let inner = TreePath::new(inner).expect("the place is a constant or a store path's own");
+    let mut file = StoreFile { size: 0, path: path.clone(), inner };
+    let real = real(engine, &file);
+    file.size = std::fs::metadata(&real).map_err(FileError::at("look at", &real))?.len();
+    Ok(file)
+}
+
+fn real(engine: &Engine<'_>, file: &StoreFile) -> PathBuf {
+    let path = engine.store.real_path(&file.path);
+    if file.inner.is_root() { path } else { path.join(file.inner.to_path()) }
+}
+
+/// One generation, booted without asking.
+fn boot_menu(
+    engine: &Engine<'_>,
+    request: &DiskRequest<'_>,
+    systemd_boot: StoreFile,
+) -> Result<BootMenu, DiskImageError> {
+    let system = engine.store.real_path(request.system);
+    let no_kernel = || DiskImageError::NoKernel { host: request.host.to_owned() };
+    let kernel = linked_file(engine, &system.join("kernel"))?.ok_or_else(no_kernel)?;
+    let initrd = linked_file(engine, &system.join("initrd"))?.ok_or_else(no_kernel)?;
+    let params = read_limited(&system.join("params"), BOOT_FILE_BYTES_MAX)?;
+    let params = String::from_utf8_lossy(&params).trim().to_owned();
+    let place = engine.store.directory().join(request.system);
+    let entry = BootEntry {
+        number: 1,
+        title: format!("{} (generation 1)", request.host),
+        kernel,
+        initrd,
+        options: format!("{params} {ROOT}=PARTLABEL={} {SYSTEM}={place}", crate::boot::ROOT_LABEL)
+            .trim_start()
+            .to_owned(),
+    };
+    Ok(BootMenu {
+        entries: BTreeMap::from([(1, entry)]),
+        default: 1,
+        trial: None,
+        systemd_boot: Source::Store(systemd_boot),
+    })
+}
+
+/// The file in the store that a link of a system leads to.
+fn linked_file(engine: &Engine<'_>, link: &Path) -> Result<Option<BootFile>, DiskImageError> {
+    let Ok(target) = std::fs::read_link(link) else { return Ok(None) };
+    let inside = target.strip_prefix(engine.store.directory().as_str()).ok();
+    let inside = inside.and_then(Path::to_str).and_then(|text| {
+        let (base, inner) = text.split_once('/').unwrap_or((text, ""));
+        Some((StorePath::from_base_name(base).ok()?, inner.to_owned()))
+    });
+    let Some((path, inner)) = inside else { return Ok(None) };
+    let file = store_file(engine, &path, &inner)?;
+    let bytes = read_limited(&real(engine, &file), BOOT_FILE_BYTES_MAX)?;
+    Ok(Some(BootFile { digest: Sha256Digest::of(&bytes), source: Source::Store(file) }))
+}
+
+/// The root partition: the closure, the first generation, and empty places for what persists.
+fn root_tree(
+    engine: &Engine<'_>,
+    system: &StorePath,
+    epoch: u64,
+) -> Result<ImageTree, DiskImageError> {
+    let closure = engine.store.closure(std::slice::from_ref(system))?;
+    let store = engine.store.root().join("nix/store");
+    let mut tree = image_tree(store_tree(&store, &closure)?);
+    let entry = |mode: u16, node: Node<Source>| Entry {
+        mode,
+        mtime: epoch,
+        node,
+        ..Entry::default_directory()
+    };
+    let path = |text: &str| TreePath::new(text).expect("the place is a constant");
+    for (name, mode) in PERSISTENT {
+        let mode = u16::try_from(mode).expect("permission bits fit");
+        tree.insert(path(name), entry(mode, Node::Directory));
+    }
+    let profiles = "nix/var/nix/profiles";
+    let target = engine.store.directory().join(system);
+    for (name, target) in [("system-1-link", target.as_str()), ("system", "system-1-link")] {
+        let link = Node::Symlink(target.as_bytes().to_vec());
+        tree.insert(path(&format!("{profiles}/{name}")), entry(0o777, link));
+    }
+    let registration = registration(engine, &closure)?;
+    let file = Node::File(Source::Bytes(registration.into_bytes()));
+    tree.insert(path("nix/var/nexus-host/registration"), entry(0o644, file));
+    complete(&mut tree, epoch);
+    Ok(tree)
+}
+
+/// What the host must know to have a registry of its own: a line a path, with digest, size, references.
+fn registration(engine: &Engine<'_>, closure: &[StorePath]) -> Result<String, DiskImageError> {
+    let mut text = String::from("nexus-registration 1\n");
+    for path in closure {
+        let info = engine.store.info(path)?;
+        let info = info.ok_or_else(|| StoreError::NotValid { path: path.clone() })?;
+        let references: Vec<&str> = info.references.iter().map(StorePath::as_str).collect();
+        let line =
+            format!("{path} sha256:{} {} {}", info.nar_hash, info.nar_size, references.join(" "));
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    Ok(text)
+}

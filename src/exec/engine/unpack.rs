@@ -1,0 +1,15 @@
+//! Step: a `.deb` → its files and manifest.
+
+use std::path::Path;
+
+use super::StepError;
+use crate::debian::deb::Limits;
+use crate::exec::files::FileError;
+use crate::exec::store::References;
+use crate::exec::unpack::unpack_deb;
+
+pub(super) fn run(deb: &Path, into: &Path) -> Result<References, StepError> {
+    std::fs::create_dir(into).map_err(FileError::at("create", into))?;
+    unpack_deb(deb, into, &Limits::default())?;
+    Ok(References::None)
+}

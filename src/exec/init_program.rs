@@ -1,0 +1,4 @@
+//! The `nexus-init` program that this program carries.
+
+/// A static program for x86-64 Linux, built by `build.rs`.
+pub const NEXUS_INIT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/nexus-init"));

@@ -1,0 +1,260 @@
+//! Locking: archive indexes → packages and tools → ids of the accounts that their scripts make.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use thiserror::Error;
+
+use super::debs::LockedDebs;
+use super::engine::{Engine, EngineError};
+use super::environment::Environment;
+use super::fetch::{ArchiveError, Fetcher};
+use super::interrupt::Interrupt;
+use super::progress::Progress;
+use super::store::Store;
+use crate::debian::accounts::Accounts as FoundAccounts;
+use crate::debian::index::{IndexError, PackageIndex};
+use crate::debian::lock::{
+    AccountName, Accounts, IdWish, Ids, IdsError, Lock, LockedSource, LockedTool, SetName, Suite,
+    Timestamp, Wish, allocate_ids,
+};
+use crate::debian::package::{Architecture, FormError, SourceName};
+use crate::debian::record::PackageRecord;
+use crate::debian::resolve::{Base, Request, Requests, ResolveError, Update, resolve};
+use crate::debian::source::Source;
+use crate::eval::System;
+use crate::lower::graph::{epoch_of, ids_of, packages_graph};
+use crate::lower::tools::tool_requests;
+use crate::store::path::StorePathError;
+
+/// What locking needs.
+#[derive(Clone, Copy)]
+#[expect(missing_debug_implementations, reason = "a fetcher has nothing to show")]
+pub struct Locking<'a> {
+    /// To read the archives and get packages.
+    pub fetcher: &'a Fetcher<'a>,
+    /// Where packages are unpacked and configured.
+    pub store: &'a Store,
+    /// The time now, and this program.
+    pub environment: &'a Environment,
+    /// Who is told.
+    pub progress: &'a dyn Progress,
+    /// Whether to stop.
+    pub interrupt: &'a Interrupt,
+    /// The archives, in order of preference.
+    pub sources: &'a [Source],
+}
+
+/// Why a host could not be locked.
+#[derive(Debug, Error)]
+pub enum LockingError {
+    /// An archive could not be read or believed.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// An index is malformed.
+    #[error("a package index cannot be read")]
+    Index(#[from] IndexError),
+    /// The packages cannot be had together.
+    #[error("the packages of `{host}` cannot be had together")]
+    Resolve {
+        /// The host.
+        host: String,
+        /// Why.
+        #[source]
+        source: ResolveError,
+    },
+    /// The packages that make images and run tests cannot be had.
+    #[error("the tools for `{set}` cannot be had")]
+    Tools {
+        /// What they are for.
+        set: String,
+        /// Why.
+        #[source]
+        source: ResolveError,
+    },
+    /// Packages could not be fetched, unpacked or configured.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The accounts that packages made cannot be read.
+    #[error("the accounts that packages made cannot be read")]
+    Accounts(#[from] Box<super::engine::StepError>),
+    /// The store did not take something.
+    #[error(transparent)]
+    Store(#[from] super::store::StoreError),
+    /// An id cannot be given.
+    #[error(transparent)]
+    Ids(#[from] IdsError),
+    /// A name that cannot stand in a lock.
+    #[error(transparent)]
+    Name(#[from] FormError),
+    /// A package that cannot be named in the store.
+    #[error(transparent)]
+    StorePath(#[from] StorePathError),
+}
+
+/// Locks `system`; what `old` has stays where it can, except what `update` names.
+///
+/// # Errors
+///
+/// Nothing is written; `old` is still good.
+pub fn lock_host(
+    locking: &Locking<'_>,
+    system: &System,
+    old: Option<&Lock>,
+    update: Update<'_>,
+) -> Result<Lock, LockingError> {
+    let empty = Lock::default();
+    let old = old.unwrap_or(&empty);
+    let mut lock = solve(locking, system, old, update)?;
+    let unchanged = lock.packages == old.packages && lock.tools == old.tools;
+    if unchanged && !old.sources.is_empty() {
+        lock.sources.clone_from(&old.sources);
+    }
+    lock.ids = find_ids(locking, system, &lock, &old.ids)?;
+    Ok(lock)
+}
+
+/// Packages, tools and sources; no ids yet.
+fn solve(
+    locking: &Locking<'_>,
+    system: &System,
+    old: &Lock,
+    update: Update<'_>,
+) -> Result<Lock, LockingError> {
+    let mut texts: Vec<(SourceName, Vec<u8>)> = Vec::new();
+    let mut sources = Vec::new();
+    let releases = locking.fetcher.releases(locking.sources, locking.environment.now_seconds)?;
+    for index in locking.fetcher.indexes(&releases, &system.architecture)? {
+        texts.push((index.source.parse()?, index.text));
+    }
+    for verified in &releases {
+        sources.push(locked_source(&verified.source, verified.release.date_seconds)?);
+    }
+    let borrowed: Vec<(SourceName, &[u8])> =
+        texts.iter().map(|(name, text)| (name.clone(), &text[..])).collect();
+    let index = PackageIndex::parse(&borrowed, Architecture::Amd64)?;
+    let requests = requests_of(system)?;
+    let question =
+        Requests { packages: &requests, base: Base::Essential, locked: &old.packages, update };
+    let failed = |source| LockingError::Resolve { host: system.name.to_string(), source };
+    let packages = resolve(&index, &question).map_err(failed)?.packages;
+    let tools = solve_tools(&index, old, update)?;
+    let tool_requests = tool_requests();
+    Ok(Lock { requests, tool_requests, sources, packages, tools, ids: Ids::default() })
+}
+
+/// What a host asks for, as requests to the resolver.
+pub fn requests_of(system: &System) -> Result<BTreeSet<Request>, FormError> {
+    let request = |name: crate::spec::PackageName| {
+        let name = name.as_str().parse()?;
+        Ok(Request { name, version: None })
+    };
+    system.requests().into_iter().map(request).collect()
+}
+
+fn solve_tools(
+    index: &PackageIndex<'_>,
+    old: &Lock,
+    update: Update<'_>,
+) -> Result<Vec<LockedTool>, LockingError> {
+    let mut sets_of: BTreeMap<PackageRecord, BTreeSet<SetName>> = BTreeMap::new();
+    let locked: Vec<PackageRecord> = old.tools.iter().map(|tool| tool.package.clone()).collect();
+    for (set, requests) in tool_requests() {
+        let question =
+            Requests { packages: &requests, base: Base::Nothing, locked: &locked, update };
+        let failed = |source| LockingError::Tools { set: set.to_string(), source };
+        for package in resolve(index, &question).map_err(failed)?.packages {
+            sets_of.entry(package).or_default().insert(set.clone());
+        }
+    }
+    Ok(sets_of.into_iter().map(|(package, sets)| LockedTool { package, sets }).collect())
+}
+
+fn locked_source(source: &Source, date_seconds: u64) -> Result<LockedSource, LockingError> {
+    let unlikely = || FormError { text: date_seconds.to_string(), expected: "a date" };
+    let date = Timestamp::from_seconds(date_seconds).ok_or_else(unlikely)?;
+    let components = source.suite.components().iter().map(|name| name.parse::<Suite>());
+    Ok(LockedSource {
+        name: source.name.parse::<SourceName>()?,
+        suite: source.suite.text().trim_end_matches('/').parse()?,
+        components: components.collect::<Result<_, _>>()?,
+        date,
+        snapshot: source.snapshot_archive.is_some().then_some(date),
+    })
+}
+
+/// Runs the maintainer scripts to see which accounts they make, and gives every account its id.
+///
+/// The ids that the scripts' result has are the ids of the lock, so the result is remembered for the
+/// build as well.
+fn find_ids(
+    locking: &Locking<'_>,
+    system: &System,
+    lock: &Lock,
+    old: &Ids,
+) -> Result<Ids, LockingError> {
+    let debs = LockedDebs::new(locking.fetcher, lock, locking.sources);
+    let engine = Engine {
+        store: locking.store,
+        environment: locking.environment,
+        debs: &debs,
+        progress: locking.progress,
+        interrupt: locking.interrupt,
+    };
+    let epoch = epoch_of(lock);
+    let pinned = Lock { ids: old.clone(), ..Lock::default() };
+    let first = packages_graph(&lock.packages, &ids_of(&pinned), epoch)?;
+    let outputs = engine.realise(&first.graph)?;
+    let delta = &outputs[first.delta.index()];
+    let found = engine.package_accounts(delta).map_err(Box::new)?;
+    let ids = allocate_ids(old, &wishes(&found, system)?)?;
+    let with_ids = Lock { ids: ids.clone(), ..Lock::default() };
+    if has_same_numbers(&found, &ids) {
+        let second = packages_graph(&lock.packages, &ids_of(&with_ids), epoch)?;
+        engine.remember(&second.graph, second.delta, &outputs, delta)?;
+    }
+    Ok(ids)
+}
+
+/// Whether the accounts found have the numbers of `ids`, so that nothing need be renumbered.
+fn has_same_numbers(found: &FoundAccounts, ids: &Ids) -> bool {
+    let number = |table: &BTreeMap<AccountName, u32>, name: &str| {
+        table.iter().find(|(known, _)| known.as_str() == name).map(|(_, id)| *id)
+    };
+    let users = found.users.iter().all(|(name, user)| number(&ids.users, name) == Some(user.uid));
+    let groups = found.groups.iter().all(|(name, g)| number(&ids.groups, name) == Some(g.gid));
+    users && groups
+}
+
+fn wishes(found: &FoundAccounts, system: &System) -> Result<Vec<IdWish>, FormError> {
+    let mut wishes = Vec::new();
+    let mut add = |name: &str, accounts, wish| -> Result<(), FormError> {
+        wishes.push(IdWish { name: name.parse()?, accounts, wish });
+        Ok(())
+    };
+    for (name, user) in &found.users {
+        add(name, Accounts::User, Wish::Prefer(user.uid))?;
+    }
+    for (name, group) in &found.groups {
+        add(name, Accounts::Group, Wish::Prefer(group.gid))?;
+    }
+    let wish = |id: Option<u32>, system: bool| match (id, system) {
+        (Some(id), _) => Wish::Exactly(id),
+        (None, true) => Wish::System,
+        (None, false) => Wish::Person,
+    };
+    for (name, group) in &system.groups {
+        if !found.groups.contains_key(name.as_str()) {
+            let wish = wish(group.value.gid, group.value.system);
+            add(name.as_str(), Accounts::Group, wish)?;
+        }
+    }
+    for (name, user) in &system.users {
+        if found.users.contains_key(name.as_str()) {
+            continue;
+        }
+        let own_group = user.value.group.is_none() && !found.groups.contains_key(name.as_str());
+        let accounts = if own_group { Accounts::Both } else { Accounts::User };
+        add(name.as_str(), accounts, wish(user.value.uid, user.value.system))?;
+    }
+    Ok(wishes)
+}

@@ -1,0 +1,73 @@
+//! Fetches packages of trixie from a mirror, verified by the index, kept between runs.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use nexus_host::exec::environment::Environment;
+use nexus_host::store::Sha256Digest;
+
+/// More than any package that the tests ask for.
+const PACKAGE_BYTES_MAX: u64 = 256 << 20;
+
+/// The newest version of each package, as files.
+pub(crate) fn fetch(environment: &Environment, kept: &Path, names: &[&str]) -> Vec<PathBuf> {
+    let mirror = mirror(environment);
+    let directory = kept.join("packages");
+    fs::create_dir_all(&directory).unwrap();
+    let index = get(&format!("{mirror}/dists/trixie/main/binary-amd64/Packages.xz"));
+    let mut text = Vec::new();
+    liblzma::read::XzDecoder::new(&index[..]).read_to_end(&mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    let title = |stanza: &str| stanza.lines().next().unwrap_or_default().to_owned();
+    let stanzas: BTreeMap<String, &str> =
+        text.split("\n\n").map(|stanza| (title(stanza), stanza)).collect();
+    let fetch = |name: &&str| {
+        let stanza = stanzas.get(&format!("Package: {name}"));
+        let stanza = stanza.unwrap_or_else(|| panic!("trixie has no package {name}"));
+        let field = |name| stanza.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim();
+        let digest: Sha256Digest = field("SHA256:").parse().unwrap();
+        let path = directory.join(format!("{digest}.deb"));
+        if !path.exists() {
+            let bytes = get(&format!("{mirror}/{}", field("Filename:")));
+            assert_eq!(Sha256Digest::of(&bytes), digest, "{name}");
+            keep(&path, &bytes);
+        }
+        path
+    };
+    names.iter().map(fetch).collect()
+}
+
+/// The mirror of Debian to use, without a slash at the end.
+fn mirror(environment: &Environment) -> String {
+    if let Some(mirror) = environment.text("NEXUS_HOST_DEBIAN_MIRROR") {
+        return mirror.trim_end_matches('/').to_owned();
+    }
+    let mut files = vec![PathBuf::from("/etc/apt/sources.list")];
+    let parts = fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten();
+    files.extend(parts.filter_map(|entry| Some(entry.ok()?.path())));
+    files.sort();
+    let texts: Vec<String> =
+        files.iter().filter_map(|file| fs::read_to_string(file).ok()).collect();
+    let words = texts.iter().flat_map(|text| text.split_whitespace());
+    words
+        .map(|word| word.trim_end_matches('/'))
+        .find(|word| word.starts_with("http") && word.ends_with("/debian"))
+        .expect("NEXUS_HOST_DEBIAN_MIRROR is set or apt's sources name a mirror of Debian")
+        .to_owned()
+}
+
+fn get(url: &str) -> Vec<u8> {
+    let mut response = ureq::get(url).call().unwrap_or_else(|error| panic!("{url}: {error}"));
+    let body = response.body_mut().with_config().limit(PACKAGE_BYTES_MAX);
+    body.read_to_vec().unwrap_or_else(|error| panic!("{url}: {error}"))
+}
+
+/// Two tests may keep the same file at once: it appears whole.
+fn keep(path: &Path, bytes: &[u8]) {
+    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap()).unwrap();
+    file.write_all(bytes).unwrap();
+    let file: File = file.persist(path).unwrap();
+    drop(file);
+}
