@@ -108,8 +108,13 @@ impl Cache {
             }
             let file = self.open_part(&path)?;
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                // Whoever had the lock may have moved this very file into place or removed it.
+                // Whoever had the lock may have moved this very file into place or removed it, and
+                // the whole file may have come between the first look and the lock.
                 Ok(()) if is_at(&file, &path) => {
+                    if let Some(whole) = self.find(sha256, size_bytes) {
+                        drop(Part::begin(file, path.clone(), whole));
+                        continue;
+                    }
                     let target = self.file_path(sha256);
                     return Ok(Claim::Ours(self.read_part(file, path, target)?));
                 }
@@ -133,7 +138,7 @@ impl Cache {
     }
 
     fn read_part(&self, file: File, path: PathBuf, target: PathBuf) -> Result<Part, FetchError> {
-        let mut part = Part { file, path, target, hasher: Sha256::new(), length_bytes: 0 };
+        let mut part = Part::begin(file, path, target);
         let mut buffer = vec![0; BUFFER_BYTES];
         loop {
             match part.file.read(&mut buffer) {
@@ -200,6 +205,10 @@ impl Cache {
 }
 
 impl Part {
+    fn begin(file: File, path: PathBuf, target: PathBuf) -> Self {
+        Self { file, path, target, hasher: Sha256::new(), length_bytes: 0 }
+    }
+
     pub(super) fn length_bytes(&self) -> u64 {
         self.length_bytes
     }
@@ -231,3 +240,6 @@ fn is_at(file: &File, path: &Path) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;
