@@ -9,6 +9,7 @@
 //! | `store` | Nix's formats: hashes, store paths, NAR, references | none |
 //! | `tree` | a file tree as a value: owners, modes, contents by reference | none |
 //! | `boot` | partition names, kernel arguments, what `nexus-init` and images agree on | none |
+//! | `sops` | encrypted documents: YAML, JSON, dotenv, binary; age keys | none |
 //! | `debian` | archive indexes, signatures, relations, lock, `.deb` reading | none |
 //! | `spec` | host files and modules → checked values | none |
 //! | `eval` | checked values + templates → `System` | none |
@@ -34,6 +35,8 @@ pub mod exec;
 pub mod image;
 #[cfg(feature = "builder")]
 pub mod lower;
+#[cfg(feature = "secrets")]
+pub mod sops;
 #[cfg(feature = "builder")]
 pub mod spec;
 #[cfg(feature = "builder")]

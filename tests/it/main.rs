@@ -13,6 +13,7 @@ mod mutations;
 mod nix_store;
 mod sandbox;
 mod signatures;
+mod sops;
 mod store;
 mod support;
 mod tidy;
