@@ -10,6 +10,7 @@
 //! | `tree` | a file tree as a value: owners, modes, contents by reference | none |
 //! | `boot` | partition names, kernel arguments, what `nexus-init` and images agree on | none |
 //! | `sops` | encrypted documents: YAML, JSON, dotenv, binary; age keys | none |
+//! | `secrets` | what a system declares about its secrets; their installation on the host | on the host |
 //! | `debian` | archive indexes, signatures, relations, lock, `.deb` reading | none |
 //! | `spec` | host files and modules → checked values | none |
 //! | `eval` | checked values + templates → `System` | none |
@@ -35,6 +36,8 @@ pub mod exec;
 pub mod image;
 #[cfg(feature = "builder")]
 pub mod lower;
+#[cfg(feature = "secrets")]
+pub mod secrets;
 #[cfg(feature = "secrets")]
 pub mod sops;
 #[cfg(feature = "builder")]

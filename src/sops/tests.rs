@@ -37,7 +37,7 @@ pub(super) fn keys() -> Keys {
 pub(super) fn sealed(format: Format, plain: &str, rule: Rule, keys: &Keys) -> Document {
     let items = format.parse_plain(plain.as_bytes()).unwrap();
     let mut metadata = Metadata::new(rule, false);
-    metadata.set_recipients(&[keys.recipient.clone()], &keys.data, true).unwrap();
+    metadata.set_recipients(std::slice::from_ref(&keys.recipient), &keys.data, true).unwrap();
     let opened = Opened { items, nonces: Nonces::default() };
     let mut random = counting();
     Document::seal(format, opened, metadata, &keys.data, (NOW, &mut random)).unwrap()
@@ -86,7 +86,7 @@ fn what_did_not_change_keeps_its_ciphertext() {
 fn a_recipient_who_stays_keeps_his_copy_of_the_key() {
     let (keys, other) = (keys(), keys());
     let mut metadata = Metadata::new(Rule::default(), false);
-    metadata.set_recipients(&[keys.recipient.clone()], &keys.data, false).unwrap();
+    metadata.set_recipients(std::slice::from_ref(&keys.recipient), &keys.data, false).unwrap();
     let before = metadata.age.clone();
     let both = [keys.recipient.clone(), other.recipient.clone()];
     metadata.set_recipients(&both, &keys.data, false).unwrap();

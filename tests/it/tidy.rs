@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 /// Layers from the bottom up; a module may use only itself and modules to its left.
 const LAYERS: &[&str] = &[
-    "diag", "store", "tree", "boot", "sops", "debian", "spec", "eval", "lower", "image", "exec",
-    "vm", "cli",
+    "diag", "store", "tree", "boot", "sops", "secrets", "debian", "spec", "eval", "lower", "image",
+    "exec", "vm", "cli",
 ];
 /// Layers that neither read nor change the world.
 const PURE: &[&str] =

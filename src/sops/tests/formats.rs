@@ -164,7 +164,7 @@ fn binary_is_any_bytes() {
     let keys = keys();
     let items = Format::Binary.parse_plain(&plain).unwrap();
     let mut metadata = Metadata::new(Rule::default(), false);
-    metadata.set_recipients(&[keys.recipient.clone()], &keys.data, true).unwrap();
+    metadata.set_recipients(std::slice::from_ref(&keys.recipient), &keys.data, true).unwrap();
     let opened = Opened { items, nonces: Nonces::default() };
     let mut random = counting();
     let sealed =

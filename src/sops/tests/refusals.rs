@@ -154,7 +154,8 @@ fn keys_of_other_services_are_kept_but_block_a_new_data_key() {
     let text = text.replace("    unencrypted_suffix", &format!("{pgp}    unencrypted_suffix"));
     let mut document = Document::parse(Format::Yaml, text.as_bytes()).unwrap();
     assert_eq!(text_of(&document), text);
-    let refused = document.metadata.set_recipients(&[keys.recipient.clone()], &keys.data, true);
+    let refused =
+        document.metadata.set_recipients(std::slice::from_ref(&keys.recipient), &keys.data, true);
     assert_eq!(refused, Err(SopsError::OtherServices { services: "pgp".to_owned() }));
 }
 
