@@ -5,6 +5,7 @@
 
 mod declaration;
 mod kind;
+mod lookup;
 mod name;
 mod template;
 
@@ -13,6 +14,7 @@ pub use declaration::{
     FORMAT, RUN_DIRECTORY,
 };
 pub use kind::{Kind, KindError};
+pub use lookup::{missing, node_of, unused, value_of, value_path, values};
 pub use name::is_secret_name;
 pub use template::{Filter, Part, TemplateError, parse_template, render_template};
 

@@ -223,9 +223,10 @@ impl Document {
                 let path = additional_data(leaf.path);
                 let kind = kind_of(leaf.node);
                 let mut fresh = || nonces.of(&path, kind, &bytes, random);
-                let text = match bytes.is_empty() {
-                    true => String::new(),
-                    false => cipher.seal(&bytes, kind, &path, &fresh()),
+                let text = if bytes.is_empty() {
+                    String::new()
+                } else {
+                    cipher.seal(&bytes, kind, &path, &fresh())
                 };
                 check_comment_rule(&metadata.rule, is_comment, &text)?;
                 seal_leaf(leaf, text);
@@ -264,14 +265,12 @@ impl Nonces {
         random: &mut dyn FnMut(&mut [u8]),
     ) -> [u8; NONCE_BYTES] {
         let kept = self.0.get_mut(&Self::name(path, kind, plain));
-        match kept.filter(|nonces| !nonces.is_empty()) {
-            Some(nonces) => nonces.remove(0),
-            None => {
-                let mut nonce = [0; NONCE_BYTES];
-                random(&mut nonce);
-                nonce
-            }
+        if let Some(nonces) = kept.filter(|nonces| !nonces.is_empty()) {
+            return nonces.remove(0);
         }
+        let mut nonce = [0; NONCE_BYTES];
+        random(&mut nonce);
+        nonce
     }
 
     fn name(path: &str, kind: &str, plain: &SecretBytes) -> [u8; 32] {

@@ -144,10 +144,7 @@ fn lift_only_group(items: &mut Vec<Item>) -> Result<(), SopsError> {
     if items.iter().any(has_keys) {
         return Ok(());
     }
-    let groups = match take(items, "key_groups") {
-        Some(Node::List(groups)) => groups,
-        _ => return Ok(()),
-    };
+    let Some(Node::List(groups)) = take(items, "key_groups") else { return Ok(()) };
     let count = groups.len();
     match <[Node; 1]>::try_from(groups) {
         Ok([Node::Map(group)]) => {

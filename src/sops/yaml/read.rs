@@ -15,7 +15,7 @@ const COMMENTS_MAX: usize = 10_000;
 /// Reads one document, a map.
 pub(in super::super) fn parse(bytes: &[u8]) -> Result<Vec<Item>, SopsError> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        let line = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+        let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
         SopsError::Syntax { format: "YAML", line, reason: "it is not UTF-8".to_owned() }
     })?;
     let options = granit_parser::options! {

@@ -5,6 +5,10 @@ use super::super::tree::{Comment, Item, Node};
 use super::resolve::resolve;
 
 const INDENT: usize = 4;
+/// Longest key that stands without quotes.
+const KEY_PLAIN_MAX: usize = 120;
+/// Longest key that YAML reads without a `?` in front, with room for quotes and escapes.
+const KEY_CHARS_MAX: usize = 160;
 
 /// Writes one document.
 pub(in super::super) fn write(items: &[Item]) -> Result<String, SopsError> {
@@ -51,6 +55,9 @@ impl Writer {
                         self.indent(indent);
                     }
                     self.path.push(key.clone());
+                    if key.chars().count() > KEY_CHARS_MAX {
+                        return Err(self.unwritable("its key is longer than 160 characters"));
+                    }
                     self.text.push_str(&quoted_if_needed(key, true));
                     self.text.push(':');
                     self.value(value, indent, &mut inline)?;
@@ -147,7 +154,7 @@ impl Writer {
             Node::Float(number) => float(*number),
             Node::Time(text) => text.clone(),
             Node::Text(text) => {
-                let text = text.text().ok_or_else(|| self.not_text())?;
+                let text = text.text().ok_or_else(|| self.unwritable("it is not UTF-8"))?;
                 match block(text, indent + INDENT) {
                     Some((header, block)) => {
                         self.text.push_str(header);
@@ -201,9 +208,8 @@ impl Writer {
         self.text.extend(std::iter::repeat_n(' ', indent));
     }
 
-    fn not_text(&self) -> SopsError {
-        let path = self.path.join("/");
-        SopsError::Unwritable { path, format: "YAML", reason: "it is not UTF-8" }
+    fn unwritable(&self, reason: &'static str) -> SopsError {
+        SopsError::Unwritable { path: self.path.join("/"), format: "YAML", reason }
     }
 }
 
@@ -266,7 +272,7 @@ fn quoted_if_needed(text: &str, is_key: bool) -> String {
         && !text.contains(": ")
         && !text.contains(" #")
         && !text.ends_with([':', ' '])
-        && !(is_key && text.len() > 120)
+        && (!is_key || text.len() <= KEY_PLAIN_MAX)
         && resolve(text) == Node::text(text)
         && !is_old_word(text);
     if good { text.to_owned() } else { double_quoted(text) }
