@@ -4,6 +4,7 @@
 //! what runs on the host: decrypt everything first, write into memory, then switch one link.
 
 mod declaration;
+pub mod install;
 mod kind;
 mod lookup;
 mod name;

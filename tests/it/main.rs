@@ -12,6 +12,7 @@ mod modules;
 mod mutations;
 mod nix_store;
 mod sandbox;
+mod secrets;
 mod signatures;
 mod sops;
 mod store;

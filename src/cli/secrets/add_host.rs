@@ -28,14 +28,13 @@ pub(super) fn run(session: &Session<'_>, arguments: &AddHost) -> Result<(), Fail
         return Err(SecretsError::Refused { message }.fail(help));
     }
     let people = people(&host, arguments)?;
-    let (recipient, private) = match &arguments.recipient {
-        Some(text) => (Recipient::parse(text).map_err(Failure::files)?, None),
-        None => {
-            let (identity, recipient) = generate_identity();
-            let path = out_path(session, &host, arguments)?;
-            write_identity(&path, &host.name, &identity, &recipient)?;
-            (recipient, Some(path))
-        }
+    let (recipient, private) = if let Some(text) = &arguments.recipient {
+        (Recipient::parse(text).map_err(Failure::files)?, None)
+    } else {
+        let (identity, recipient) = generate_identity();
+        let path = out_path(session, &host, arguments)?;
+        write_identity(&path, &host.name, &identity, &recipient)?;
+        (recipient, Some(path))
     };
     make_folder_of(&public)?;
     let text = format!("# public key of the host {}\n{}\n", host.name, recipient.as_str());

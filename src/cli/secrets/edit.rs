@@ -8,7 +8,7 @@ use super::super::exit;
 use super::super::report::Failure;
 use super::super::session::Session;
 use super::arguments::Edit;
-use super::host::{HostSecrets, SecretsError, say_consequences};
+use super::host::{HostSecrets, SecretsError, say_consequences, say_stale};
 use crate::exec::process::{command, status_in_words, words_for_reading};
 use crate::exec::secrets::document::SecretsFile;
 use crate::exec::secrets::keep_out_of_dumps;
@@ -60,6 +60,7 @@ fn finish(
     let changed: Vec<&String> = names.filter(|name| old.get(*name) != new.get(*name)).collect();
     file.write(after, session.environment.now_seconds).map_err(Failure::files)?;
     session.ui.say(&format!("{} written; commit it", host.shown));
+    say_stale(session, host, changed.iter().copied());
     let (restart, reload) = host.consequences(changed.into_iter());
     say_consequences(session, &restart, &reload);
     Ok(())
@@ -67,8 +68,8 @@ fn finish(
 
 /// The editor's program and arguments.
 fn editor(session: &Session<'_>) -> Result<Vec<OsString>, Failure> {
-    let told = ["SOPS_EDITOR", "VISUAL", "EDITOR"].into_iter();
-    let told = told.filter_map(|variable| session.environment.text(variable)).next();
+    let mut told = ["SOPS_EDITOR", "VISUAL", "EDITOR"].into_iter();
+    let told = told.find_map(|variable| session.environment.text(variable));
     let words: Vec<OsString> =
         told.unwrap_or_default().split_whitespace().map(OsString::from).collect();
     if words.is_empty() {

@@ -14,7 +14,7 @@ use crate::exec::secrets::document::{
     SecretsFile, SecretsFileError, content_error, read_encrypted, read_rules,
 };
 use crate::exec::secrets::identities::{Found, find_identities};
-use crate::secrets::{Declarations, is_secret_name};
+use crate::secrets::{Declarations, Kind, is_secret_name};
 use crate::sops::{Document, Metadata, Recipient, Rule, SecretBytes};
 
 /// Most bytes of a host's public key.
@@ -217,6 +217,25 @@ impl<'s> HostSecrets<'s> {
         reload.sort();
         reload.dedup();
         (restart, reload)
+    }
+}
+
+/// Says which digests no longer fit the secrets that were changed by hand.
+pub(super) fn say_stale<'n>(
+    session: &Session<'_>,
+    host: &HostSecrets<'_>,
+    changed: impl Iterator<Item = &'n String>,
+) {
+    for of in changed {
+        for (name, declared) in &host.declarations.secrets {
+            let kind = declared.generate.as_deref().and_then(|kind| kind.parse::<Kind>().ok());
+            if kind.as_ref().and_then(Kind::made_from) == Some(of.as_str()) {
+                session.ui.say(&format!(
+                    "{name} is made from {of}: nexus-host secrets rotate {} {name}",
+                    host.name
+                ));
+            }
+        }
     }
 }
 

@@ -60,7 +60,9 @@ fn rekey(
     }
     if !session.json {
         for (sign, keys) in [("+", &added), ("-", &removed)] {
-            keys.iter().for_each(|key| session.ui.result(&format!("{} {sign} {key}", host.name)));
+            for key in keys {
+                session.ui.result(&format!("{} {sign} {key}", host.name));
+            }
         }
         let shown = &host.shown;
         session.ui.say(&match (changes, removed.is_empty()) {

@@ -28,13 +28,20 @@ pub(super) fn generate(session: &Session<'_>, arguments: &Generate) -> Result<()
         session.ui.json(&json);
         return Ok(());
     }
-    made.iter().for_each(|name| session.ui.result(name));
+    for name in &made {
+        session.ui.result(name);
+    }
     match made.len() {
         0 => session.ui.say("nothing was missing that can be generated"),
         count => session.ui.say(&format!("{count} made in {}; commit it", host.shown)),
     }
     for name in left {
-        session.ui.say(&format!("set it yourself: nexus-host secrets set {} {name}", host.name));
+        let made_from = host.declarations.secrets[&name].generate.as_deref();
+        let made_from = made_from.and_then(|kind| kind.parse::<Kind>().ok());
+        session.ui.say(&match made_from.as_ref().and_then(Kind::made_from) {
+            Some(of) => format!("{name} is made when {of} is set"),
+            None => format!("set it yourself: nexus-host secrets set {} {name}", host.name),
+        });
     }
     Ok(())
 }
@@ -59,7 +66,9 @@ pub(super) fn rotate(session: &Session<'_>, arguments: &Rotate) -> Result<(), Fa
         }));
         return Ok(());
     }
-    made.iter().for_each(|name| session.ui.result(name));
+    for name in &made {
+        session.ui.result(name);
+    }
     let verb = if arguments.dry_run { "would be renewed" } else { "renewed" };
     session.ui.say(&format!("{} of {} secrets {verb}", made.len(), made.len() + kept.len()));
     say_consequences(session, &restart, &reload);

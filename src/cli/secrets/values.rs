@@ -8,7 +8,7 @@ use serde_json::json;
 use super::super::report::Failure;
 use super::super::session::Session;
 use super::arguments::{Get, List, Set};
-use super::host::{HostSecrets, SecretsError, ask_secret, say_consequences};
+use super::host::{HostSecrets, SecretsError, ask_secret, say_consequences, say_stale};
 use crate::secrets::{node_of, unused, value_of, value_path};
 use crate::sops::{Node, Secret, SecretBytes};
 
@@ -72,12 +72,11 @@ pub(super) fn get(session: &Session<'_>, arguments: &Get) -> Result<(), Failure>
         SecretsError::NoValue { name, path }.fail(help)
     })?;
     if session.json {
-        let json = match value.text() {
-            Some(text) => json!({ "name": arguments.name, "value": text }),
-            None => {
-                let text = base64::engine::general_purpose::STANDARD.encode(value.expose());
-                json!({ "name": arguments.name, "base64": text })
-            }
+        let json = if let Some(text) = value.text() {
+            json!({ "name": arguments.name, "value": text })
+        } else {
+            let text = base64::engine::general_purpose::STANDARD.encode(value.expose());
+            json!({ "name": arguments.name, "base64": text })
         };
         session.ui.json(&json);
     } else {
@@ -102,6 +101,7 @@ pub(super) fn set(session: &Session<'_>, arguments: &Set) -> Result<(), Failure>
     crate::sops::set(&mut items, &path, Node::Text(value)).map_err(Failure::files)?;
     file.write(items, session.environment.now_seconds).map_err(Failure::files)?;
     session.ui.say(&format!("{name} set in {}; commit it", host.shown));
+    say_stale(session, &host, std::iter::once(name));
     let (restart, reload) = host.consequences(std::iter::once(name));
     say_consequences(session, &restart, &reload);
     Ok(())

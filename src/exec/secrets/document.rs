@@ -164,10 +164,10 @@ impl SecretsFile {
         let bytes = sealed.and_then(|sealed| sealed.to_bytes()).map_err(&wrong)?;
         let again = Document::parse(self.format, &bytes).and_then(|read| read.open(&self.key));
         again.map_err(&wrong)?;
-        let there = match self.path.exists() {
-            true => Some(read_limited(&self.path, DOCUMENT_BYTES_MAX as u64)?),
-            false => None,
-        };
+        let mut there = None;
+        if self.path.exists() {
+            there = Some(read_limited(&self.path, DOCUMENT_BYTES_MAX as u64)?);
+        }
         if there != self.before {
             let path = self.path.display().to_string();
             return Err(SecretsFileError::ChangedMeanwhile { path });

@@ -104,8 +104,8 @@ fn wireguard_key(random: &mut dyn FnMut(&mut [u8])) -> SecretBytes {
     let mut key = Secret::new([0_u8; 32]);
     random(key.expose_mut());
     // What `wg genkey` does: the bits that X25519 fixes are fixed in the stored key.
-    key.expose_mut()[0] &= 248;
-    key.expose_mut()[31] = (key.expose()[31] & 127) | 64;
+    key.expose_mut()[0] &= 0xf8;
+    key.expose_mut()[31] = (key.expose()[31] & 0x7f) | 0x40;
     SecretBytes::from(BASE64.encode(key.expose()))
 }
 

@@ -10,11 +10,8 @@ use rustix::thread::UnshareFlags;
 
 use super::super::files::{FileError, read_limited};
 use super::super::sandbox::unshare;
+use crate::secrets::install::is_in_memory;
 use crate::sops::{DOCUMENT_BYTES_MAX, SecretBytes};
-
-/// Magic numbers of file systems that live in memory; statfs(2).
-const TMPFS_MAGIC: i64 = 0x0102_1994;
-const RAMFS_MAGIC: i64 = 0x8584_58f6;
 
 /// A folder in memory.
 #[derive(Debug)]
@@ -93,13 +90,6 @@ impl Drop for MemoryFolder {
             let _gone = std::fs::remove_dir_all(&self.path);
         }
     }
-}
-
-/// Whether files in `folder` live in memory.
-pub fn is_in_memory(folder: &Path) -> bool {
-    #[expect(clippy::cast_possible_wrap, reason = "the type differs among architectures")]
-    let is_one = |found: i64| [TMPFS_MAGIC, RAMFS_MAGIC].contains(&(found as u32 as i64));
-    rustix::fs::statfs(folder).is_ok_and(|found| is_one(found.f_type as i64))
 }
 
 /// A ramfs on an empty folder, in a mount namespace of this process.

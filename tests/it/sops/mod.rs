@@ -1,6 +1,6 @@
 //! Agreement with the real `sops`: what we write it decrypts, changes and verifies, and the other way.
 
-mod program;
+pub(crate) mod program;
 
 use std::path::{Path, PathBuf};
 
@@ -269,7 +269,6 @@ fn what_we_write_the_real_sops_decrypts_and_changes() {
         bench.sops.run(&["set", name, "[\"added\"]", "\"by sops\""]);
         let (_, _, opened) = bench.we_read(&path).unwrap();
         assert_eq!(find(&opened.items, &["added"]), Some(&Node::text("by sops")), "{}", case.name);
-        println!("we wrote, sops decrypted and changed, we read: {}", case.name);
     }
 }
 
@@ -299,7 +298,6 @@ fn what_the_real_sops_writes_we_read_and_change() {
         let plain = bench.sops.run(&["decrypt", path.to_str().unwrap()]);
         let read = document.format.parse_plain(&plain).unwrap();
         assert_eq!(find(&read, &["added"]), Some(&Node::text("by us")), "{}", case.name);
-        println!("sops wrote, we read and changed, sops decrypted: {}", case.name);
     }
 }
 
