@@ -18,7 +18,7 @@ fn names_lead_nowhere_else() {
         "..",
         "a/../b",
         ".a",
-        "A",
+        "a.b",
         "a b",
         "sops/x",
         "templates/x",

@@ -72,6 +72,26 @@ impl Document {
         self.format.write_encrypted(&self.items, &self.metadata.write())
     }
 
+    /// Paths of values that stand in clear, whatever the rule says; nothing and empty texts hide nothing.
+    pub fn in_clear(&self) -> Vec<String> {
+        let mut clear = Vec::new();
+        let mut items = self.items.clone();
+        let _visited = walk(&mut items, &self.metadata.rule, &mut |leaf| {
+            let hidden = match &*leaf.node {
+                Node::Comment(_) => true,
+                Node::Text(text) => {
+                    text.is_empty() || text.text().and_then(Sealed::parse).is_some()
+                }
+                _ => false,
+            };
+            if !hidden {
+                clear.push(leaf.path.join("/"));
+            }
+            Ok(())
+        });
+        clear
+    }
+
     /// Decrypts every value and checks the authentication code of the whole.
     ///
     /// # Errors

@@ -182,7 +182,8 @@ impl<'s> HostSecrets<'s> {
     /// Refuses names that are none, and those that the host does not declare.
     pub(super) fn check_name(&self, name: &str, undeclared: bool) -> Result<(), Failure> {
         if !is_secret_name(name) {
-            let help = "a name has parts of a-z, 0-9, _ and -, with / between, such as app/token";
+            let help =
+                "a name has parts of letters, digits, _ and -, with / between, such as app/token";
             return Err(SecretsError::Name { name: name.to_owned() }.fail(help));
         }
         if undeclared || self.declarations.secrets.contains_key(name) {

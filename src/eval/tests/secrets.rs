@@ -101,6 +101,34 @@ fn an_option_that_names_a_secret_declares_it() {
 }
 
 #[test]
+fn units_take_secrets_as_credentials_and_variables() {
+    let text = host(
+        r#"
+[units.app]
+exec = ["/bin/true"]
+credentials = { token = { secret = "app/token" } }
+secret_environment = { A_KEY = { secret = "app/key" }, B_KEY = { secret = "app/token" } }
+"#,
+    );
+    let (system, _) = evaluate(&text, &[]).unwrap();
+    let unit = file(&system, "etc/systemd/system/app.service");
+    let lines: Vec<&str> = unit.lines().filter(|line| line.contains("/run/secrets")).collect();
+    assert_eq!(
+        lines,
+        [
+            "LoadCredential=token:/run/secrets/app/token",
+            "EnvironmentFile=/run/secrets/templates/units/app"
+        ]
+    );
+    let template = &system.secrets.templates["units/app"].value;
+    assert_eq!(template.text, "A_KEY={secret:app/key|env}\nB_KEY={secret:app/token|env}\n");
+    let declarations = system.secrets.declarations();
+    let (restart, _) = declarations.users_of("app/token");
+    assert_eq!(restart.into_iter().collect::<Vec<_>>(), ["app.service"]);
+    assert_eq!(declarations.users_of("app/key").0.len(), 1);
+}
+
+#[test]
 fn demands_of_several_are_put_together_or_shown_both() {
     let module = manifest("m", "[sections.m.options.x]\ntype = \"bool\"\ndoc = \"X.\"");
     let yields = "[[secrets]]\nname = \"a\"\ngenerate = \"hex:32\"\nunits = [\"m.service\"]\n";

@@ -16,7 +16,7 @@ use crate::sops::{DOCUMENT_BYTES_MAX, Format, Identities, SecretBytes, SopsError
 /// Most bytes of small files: identities, accounts.
 const SMALL_BYTES_MAX: u64 = 4 << 20;
 /// Where the rendered shadow file lies in the folder of a generation; no secret has such a name.
-const SHADOW: &str = ".shadow";
+pub(super) const SHADOW: &str = ".shadow";
 
 /// Where things lie on a host; tests have their own.
 #[derive(Debug, Clone)]

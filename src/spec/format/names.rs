@@ -61,7 +61,7 @@ pub(super) const RELATIVE_PATH: FormatInfo = FormatInfo {
 pub(super) const SECRET_NAME: FormatInfo = FormatInfo {
     name: "secret-name",
     what: "a name of a secret",
-    expected: "parts of `a-z`, `0-9`, `_` and `-` with `/` between, not below `sops` or `templates`",
+    expected: "parts of letters, digits, `_` and `-` with `/` between, not below `sops` or `templates`",
     example: "app/token",
     takes: crate::secrets::is_secret_name,
 };
