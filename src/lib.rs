@@ -20,6 +20,11 @@
 //! | `vm` | test machines in QEMU | through `exec` |
 //! | `cli` | one file per verb; the only printing | printing |
 
+#![cfg_attr(not(any(feature = "builder", feature = "secrets")), no_std)]
+
+extern crate alloc;
+
+#[cfg(any(feature = "builder", not(feature = "secrets")))]
 pub mod boot;
 
 #[cfg(feature = "builder")]

@@ -12,6 +12,7 @@ use crate::debian::resolve::Update;
 use crate::diag::Source;
 use crate::eval::{System, load};
 use crate::exec::files::write_atomic;
+use crate::exec::init_program::NEXUS_SECRETS;
 use crate::exec::locking::requests_of;
 use crate::exec::secrets::document::read_encrypted;
 use crate::exec::store::Store;
@@ -57,6 +58,7 @@ pub(super) fn add_secrets(
     if system.secrets.is_empty() {
         return Ok(());
     }
+    system.add_secrets_program(NEXUS_SECRETS);
     let name = system.name.to_string();
     let relative = system.secrets.file_for(&name);
     let path = workspace.root.join(&relative);

@@ -16,6 +16,8 @@ use crate::tree::TreePath;
 const MODE: u16 = 0o400;
 /// The unit that installs the secrets at boot.
 const UNIT: &str = "nexus-host-secrets.service";
+/// Where the program lies that installs the secrets.
+const PROGRAM: &str = "usr/lib/nexus-host/nexus-secrets";
 /// Before anything that could ask for a secret, and before logins.
 const UNIT_TEXT: &str = "\
 [Unit]
@@ -28,7 +30,7 @@ Conflicts=shutdown.target
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/usr/lib/nexus-host/nexus-agent secrets install
+ExecStart=/usr/lib/nexus-host/nexus-secrets install
 ";
 
 /// All secrets of a host.
@@ -201,6 +203,19 @@ impl System {
             let path = TreePath::new(path).expect("a constant path");
             self.files.insert(path, file);
         }
+    }
+
+    /// Builds the system with the program that installs its secrets, when it has any.
+    pub fn add_secrets_program(&mut self, program: &[u8]) {
+        let demand = self.secrets.demands.values().next();
+        let Some(origins) = demand.map(|demand| demand.origins.clone()) else { return };
+        let mut file = plain_file("");
+        if let File::Regular { content, mode, .. } = &mut file {
+            content.extend_from_slice(program);
+            *mode = 0o755;
+        }
+        let path = TreePath::new(PROGRAM).expect("a constant path");
+        self.files.insert(path, Traced { value: file, origins });
     }
 
     /// Files of the system that tell the host about its secrets.

@@ -11,6 +11,7 @@ mod image;
 mod modules;
 mod mutations;
 mod nix_store;
+mod reproduce;
 mod sandbox;
 mod secrets;
 mod signatures;

@@ -1,4 +1,4 @@
-//! The secrets of a running host: what its unit does at boot.
+//! The secrets of a running host: what its unit does at boot, and a switch to another system.
 
 use std::path::{Path, PathBuf};
 
@@ -32,18 +32,25 @@ pub enum BootError {
     Shadow(#[source] std::io::Error),
 }
 
-/// Installs the secrets of the system that runs (its root is `/`), and the password hashes among them.
+/// Installs the secrets of the system below `root` (`/` for the one that runs), and the password hashes
+/// among them.
 ///
 /// Needs root. Without declared secrets it does nothing and gives `None`.
 ///
 /// # Errors
 ///
 /// What is missing; the host then runs without its new secrets.
-pub fn install_at_boot(places: &Places, generation: u64) -> Result<Option<Changed>, BootError> {
+pub fn install_secrets(
+    root: &Path,
+    places: &Places,
+    generation: u64,
+) -> Result<Option<Changed>, BootError> {
+    // All that can be refused is refused before anything is mounted.
+    if check_generation(root, places)?.is_none() {
+        return Ok(None);
+    }
     let memory = |source| BootError::Memory { path: places.generations.clone(), source };
     mount_memory(&places.generations).map_err(memory)?;
-    let root = Path::new("/");
-    check_generation(root, places)?;
     // The new passwords start from the system's own file, not from those that lie over it now.
     unbind_shadow();
     let changed = activate(root, places, generation)?;

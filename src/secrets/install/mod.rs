@@ -21,7 +21,7 @@ mod write;
 
 pub use accounts::Accounts;
 pub use activate::{ActivateError, Places, activate, check_generation, find_identities};
-pub use boot::{BootError, bind_shadow, install_at_boot};
+pub use boot::{BootError, bind_shadow, install_secrets};
 pub use memory::{is_in_memory, mount_memory};
 pub use prepare::{Account, PrepareError, Prepared, PreparedFile, prepare};
 pub use shadow::{ShadowError, shadow_with_hashes};

@@ -49,6 +49,8 @@ pub struct Changed {
     pub secrets: BTreeSet<String>,
     /// The same of rendered templates.
     pub templates: BTreeSet<String>,
+    /// How many secrets the system declares.
+    pub declared: usize,
     /// Units to restart.
     pub restart: BTreeSet<String>,
     /// Units to reload, none of which is to be restarted.
@@ -153,8 +155,12 @@ fn set_mode(path: &Path, mode: u32) -> Result<(), InstallError> {
 
 /// What differs between the folder before and the new files.
 fn compare(prepared: &Prepared, before: Option<&Path>, folder: &Path) -> Changed {
-    let mut changed =
-        Changed { first: before.is_none(), folder: folder.to_owned(), ..Changed::default() };
+    let mut changed = Changed {
+        first: before.is_none(),
+        declared: prepared.declarations.secrets.len(),
+        folder: folder.to_owned(),
+        ..Changed::default()
+    };
     let old_names = before.map(names_below).unwrap_or_default();
     let new_names = prepared.files.keys().cloned().collect::<BTreeSet<_>>();
     for name in old_names.union(&new_names) {
