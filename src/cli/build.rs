@@ -68,6 +68,17 @@ pub(super) fn build(
 ) -> Result<Built, Failure> {
     let mut system = hosts::system(session, workspace, name)?;
     hosts::add_secrets(session, workspace, &mut system)?;
+    build_system(session, workspace, store, system, offline)
+}
+
+/// Makes `system`, whatever secrets it has.
+pub(super) fn build_system(
+    session: &Session<'_>,
+    workspace: &Workspace,
+    store: &Store,
+    system: System,
+    offline: bool,
+) -> Result<Built, Failure> {
     let lock = hosts::lock_or_make(session, workspace, store, &system, offline)?;
     let sources =
         sources(&system, &session.environment, &workspace.root).map_err(Failure::files)?;
@@ -84,7 +95,7 @@ pub(super) fn build(
     let graph = host_graph(&system, &lock, init).map_err(Failure::build)?;
     let outputs = engine.realise(&graph.graph).map_err(Failure::build)?;
     let path = outputs[graph.system.index()].clone();
-    store.add_root(&root_name(name), &path).map_err(Failure::build)?;
+    store.add_root(&root_name(system.name.as_str()), &path).map_err(Failure::build)?;
     Ok(Built { system, lock, path })
 }
 

@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod docs;
 mod exit;
+mod fresh_secrets;
 mod hosts;
 mod image;
 mod init;

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::arguments::{FirmwareChoice, ImageFormat, Test};
-use super::build::{Built, build};
+use super::build::{Built, build_system};
 use super::exit;
+use super::fresh_secrets::FreshSecrets;
+use super::hosts;
 use super::image;
 use super::report::Failure;
 use super::session::Session;
@@ -84,7 +86,9 @@ fn test_host(
     name: &str,
     arguments: &Test,
 ) -> Result<Told, Failure> {
-    let built = build(session, workspace, store, name, arguments.offline)?;
+    let mut system = hosts::system(session, workspace, name)?;
+    let fresh = FreshSecrets::add_to(&mut system, session, store)?;
+    let built = build_system(session, workspace, store, system, arguments.offline)?;
     let format = (ImageFormat::Raw, arguments.offline);
     let image = image::make(session, workspace, store, &built, format)?;
     let remembered = remembered_path(store, &image, arguments);
@@ -95,7 +99,7 @@ fn test_host(
         let json = serde_json::json!({ "host": name, "passed": true, "remembered": true });
         return Ok(Told { passed: true, text, json, junit: String::new() });
     }
-    let report = boot_and_check(session, workspace, store, &built, (&image, arguments))?;
+    let report = boot_and_check(session, workspace, store, (&built, &fresh), (&image, arguments))?;
     let told = Told::of(&report);
     if told.passed && !session.interrupt.is_set() {
         let folder = remembered.parent().expect("it lies in a folder");
@@ -118,7 +122,7 @@ fn boot_and_check(
     session: &Session<'_>,
     workspace: &Workspace,
     store: &Store,
-    built: &Built,
+    (built, fresh): (&Built, &FreshSecrets),
     (image, arguments): (&Path, &Test),
 ) -> Result<TestReport, Failure> {
     let started = std::time::Instant::now();
@@ -146,7 +150,7 @@ fn boot_and_check(
             break;
         }
         let hardware = Hardware::new(firmware, accelerator);
-        machines.push(check_machine(session, store, built, hardware, (image, &launch))?);
+        machines.push(check_machine(session, store, (built, fresh), hardware, (image, &launch))?);
     }
     let system = store.directory().join(&built.path);
     let mut report =
@@ -196,7 +200,7 @@ fn firmwares(choice: Option<FirmwareChoice>, layers: &[PathBuf]) -> Vec<Firmware
 fn check_machine(
     session: &Session<'_>,
     store: &Store,
-    built: &Built,
+    (built, fresh): (&Built, &FreshSecrets),
     hardware: Hardware,
     (image, launch): (&Path, &Arc<dyn Launch>),
 ) -> Result<Report, Failure> {
@@ -217,7 +221,7 @@ fn check_machine(
         disk_bytes: Some(size + GROWTH_BYTES),
         hardware,
         networks: vec![network],
-        credentials: Vec::new(),
+        credentials: fresh.credentials(),
         scratch: scratch.path().to_owned(),
         log: logs.join(format!("{host}-{firmware}.log")),
         trouble_is_fatal: true,
@@ -228,5 +232,6 @@ fn check_machine(
     machine.notes().iter().for_each(|note| session.ui.say(note));
     let mut expected = promises(&built.system, &built.lock);
     expected.boot_within = Duration::from_secs(300);
+    expected.commands.extend(fresh.expectations());
     Ok(run_checks(&mut machine, &expected, session.ui))
 }

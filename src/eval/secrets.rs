@@ -23,8 +23,8 @@ const UNIT_TEXT: &str = "\
 [Unit]
 Description=Secrets of this host, decrypted into memory
 DefaultDependencies=no
-After=local-fs.target systemd-remount-fs.service
-Before=sysinit.target systemd-sysusers.service systemd-user-sessions.service shutdown.target
+After=local-fs.target
+Before=sysinit.target systemd-user-sessions.service shutdown.target
 Conflicts=shutdown.target
 
 [Service]

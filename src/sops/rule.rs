@@ -1,6 +1,7 @@
 //! Which values of a document are encrypted, and the walk over all of them.
 
 use regex::{Regex, RegexBuilder};
+use zeroize::Zeroizing;
 
 use super::error::SopsError;
 use super::tree::{Item, Node};
@@ -74,7 +75,12 @@ impl Rule {
     }
 
     /// Whether a leaf is encrypted; `comments` are those above it and above each map or list it lies in.
-    fn encrypts(&self, path: &[String], comments: &[Vec<String>], is_comment: bool) -> bool {
+    fn encrypts(
+        &self,
+        path: &[String],
+        comments: &[Vec<Zeroizing<String>>],
+        is_comment: bool,
+    ) -> bool {
         let any_key = |test: &dyn Fn(&String) -> bool| path.iter().any(test);
         match self {
             Self::UnencryptedSuffix(suffix) => !any_key(&|key| key.ends_with(suffix.as_str())),
@@ -130,7 +136,7 @@ pub(super) fn walk(items: &mut [Item], rule: &Rule, visit: Visit<'_>) -> Result<
 struct Walk<'r> {
     rule: &'r Rule,
     path: Vec<String>,
-    comments: Vec<Vec<String>>,
+    comments: Vec<Vec<Zeroizing<String>>>,
 }
 
 impl Walk<'_> {
@@ -190,7 +196,7 @@ impl Walk<'_> {
 
     fn note(&mut self, text: Option<&str>) {
         if let Some(level) = self.comments.last_mut() {
-            level.push(text.unwrap_or_default().to_owned());
+            level.push(Zeroizing::new(text.unwrap_or_default().to_owned()));
         }
     }
 

@@ -31,3 +31,108 @@ fn check(name: &str) {
     let lock = workspace.path().join(format!("hosts/{name}.lock"));
     assert!(lock.exists(), "the host was locked");
 }
+
+/// What is added to vps1: secrets of every kind of use.
+const SECRETS: &str = r#"
+[secrets.values."app/token"]
+generate = "hex:64"
+owner = "www-data"
+group = "www-data"
+mode = "0440"
+[secrets.values."app/password"]
+[secrets.values.login]
+generate = "bcrypt:app/password"
+password_of = "admin"
+[secrets.templates."app/url"]
+text = "postgres://app:{secret:app/password|url}@localhost\n"
+[units.uses-secrets]
+exec = ["/bin/sh", "-c", "test -n \"$TOKEN\" && test \"$(cat \"$CREDENTIALS_DIRECTORY/token\")\" = \"$TOKEN\" && exec sleep infinity"]
+credentials = { token = { secret = "app/token" } }
+secret_environment = { TOKEN = { secret = "app/token" } }
+[[checks]]
+name = "password-hash"
+kind = "command"
+exec = ["/bin/sh", "-c", "grep -q '^admin:\\$2b\\$12\\$' /etc/shadow && grep -q ^root: /etc/shadow"]
+[[checks]]
+name = "template"
+kind = "command"
+exec = ["/bin/sh", "-c", "test \"$(cat /run/secrets/templates/app/url)\" = \"postgres://app:$(cat /run/secrets/app/password)@localhost\""]
+[[checks]]
+name = "nowhere-else"
+kind = "command"
+exec = ["/bin/sh", "-c", "journalctl -b --no-pager > /run/journal; ! grep -qaF -f /run/secrets/app/password /run/journal /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null && ! grep -rqaF -f /run/secrets/app/password /etc /var/log /var/lib"]
+[[checks]]
+name = "no-cycle"
+kind = "command"
+exec = ["/bin/sh", "-c", "! journalctl -b --no-pager | grep -i 'ordering cycle'"]
+[[checks]]
+name = "nobody-else-reads"
+kind = "command"
+exec = ["/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "/bin/sh", "-c", "! cat /run/secrets/app/password && ! ls /run/secrets/"]
+"#;
+
+#[test]
+fn a_machine_has_its_secrets_in_memory() {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("hosts/vps1.toml");
+    let text = std::fs::read_to_string(file).unwrap() + SECRETS;
+    let workspace = Workspace::with_host("vps1", &text);
+    let ran = workspace.run(&["test", "vps1", "--json", "--again", "--firmware", "bios"]);
+    let ran = ran.expect(0);
+    let values = fresh_values();
+    assert!(values.len() >= 3, "no secrets were made");
+    for text in [&ran.stdout, &ran.stderr] {
+        assert_eq!(holding(text.as_bytes(), &values), None, "what the test said holds a secret");
+    }
+    let data = crate::support::shared_directory().join("data/nexus-host");
+    let mut waiting = vec![data.join("nix"), data.join("images"), data.join("logs")];
+    let mut looked_at = 0_u64;
+    while let Some(path) = waiting.pop() {
+        let kind = std::fs::symlink_metadata(&path).unwrap().file_type();
+        if kind.is_dir() {
+            waiting.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if kind.is_file() {
+            looked_at += 1;
+            let found = holding(&std::fs::read(&path).unwrap(), &values);
+            assert_eq!(found, None, "{} holds a secret", path.display());
+        }
+    }
+    assert!(looked_at > 1_000, "only {looked_at} files were looked at");
+    let report = ran.json();
+    let checks = report["hosts"][0]["machines"][0]["checks"].to_string();
+    for secret in ["app/token", "app/password", "login"] {
+        assert!(
+            checks.contains(&format!("secret {secret}")),
+            "{secret} was not looked at: {checks}"
+        );
+    }
+}
+
+/// Plain values of all secrets that were made for test machines.
+fn fresh_values() -> Vec<Vec<u8>> {
+    use nexus_host::sops::{Document, Format, Identities, SecretBytes, find, leaf_paths};
+    let folder = crate::support::shared_directory().join("data/nexus-host/test-secrets");
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let folder = entry.unwrap().path();
+        let mut identities = Identities::default();
+        let identity = SecretBytes::new(std::fs::read(folder.join("identity.txt")).unwrap());
+        identities.read(&identity, "identity.txt", &|_| None).unwrap();
+        let bytes = std::fs::read(folder.join("secrets.yaml")).unwrap();
+        let document = Document::parse(Format::Yaml, &bytes).unwrap();
+        let key = document.metadata.data_key(&identities).unwrap();
+        let items = document.open(&key).unwrap().items;
+        for path in leaf_paths(&items) {
+            let path: Vec<&str> = path.split('/').collect();
+            let value = find(&items, &path).and_then(nexus_host::sops::Node::file_bytes).unwrap();
+            found.push(value.expose().clone());
+        }
+        // The identity too: a disk image that holds it would open everything.
+        found.push(identity.expose().trim_ascii().to_vec());
+    }
+    found
+}
+
+/// The position of the first of `values` that stands in `bytes`.
+fn holding(bytes: &[u8], values: &[Vec<u8>]) -> Option<usize> {
+    values.iter().position(|value| memchr::memmem::find(bytes, value).is_some())
+}

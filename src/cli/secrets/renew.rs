@@ -9,9 +9,10 @@ use super::super::session::Session;
 use super::arguments::{Generate, Rotate};
 use super::host::{HostSecrets, SecretsError, say_consequences};
 use crate::exec::secrets::document::SecretsFile;
-use crate::exec::secrets::{generate as make, random};
-use crate::secrets::{Kind, missing, value_of, value_path};
-use crate::sops::{Item, Node, set};
+use crate::exec::secrets::generate::generate_all;
+use crate::exec::secrets::random;
+use crate::secrets::{Kind, missing};
+use crate::sops::Item;
 
 pub(super) fn generate(session: &Session<'_>, arguments: &Generate) -> Result<(), Failure> {
     let host = HostSecrets::read(session, &arguments.host)?;
@@ -110,47 +111,18 @@ fn choose(host: &HostSecrets<'_>, named: &[String]) -> Result<BTreeSet<String>, 
     }
 }
 
-/// Makes those of `names` that can be made, in an order in which digests come after their secrets.
+/// Makes those of `names` that can be made.
 fn make_all(
     host: &HostSecrets<'_>,
     file: &SecretsFile,
     names: &BTreeSet<String>,
 ) -> Result<(Vec<String>, Vec<Item>), Failure> {
-    let mut items = file.opened.items.clone();
-    let mut made: Vec<String> = Vec::new();
     let kinds = names.iter().filter_map(|name| {
         let written = host.declarations.secrets.get(name)?.generate.as_deref()?;
-        Some((name, written.parse::<Kind>().ok()?))
+        Some((name.clone(), written.parse::<Kind>().ok()?))
     });
-    let mut waiting: Vec<(&String, Kind)> = kinds.collect();
-    while !waiting.is_empty() {
-        let pending: BTreeSet<&String> = waiting.iter().map(|(name, _)| *name).collect();
-        let (ready, later): (Vec<_>, Vec<_>) = waiting.iter().cloned().partition(|(_, kind)| {
-            kind.made_from().is_none_or(|of| !pending.iter().any(|name| *name == of))
-        });
-        if ready.is_empty() {
-            let names: Vec<&str> = later.iter().map(|(name, _)| name.as_str()).collect();
-            let message = format!("{} are made from each other", names.join(", "));
-            return Err(SecretsError::Refused { message }.fail("let one of them be set by hand"));
-        }
-        for (name, kind) in ready {
-            let other = |of: &str| value_of(&items, file.format, of);
-            let value = match make::generate(&kind, &other, &mut random) {
-                Ok(value) => value,
-                // Its source is set by hand later; then it is made.
-                Err(make::GenerateError::NoSource { .. }) => continue,
-                Err(error) => {
-                    let message = format!("`{name}` cannot be made: {error}");
-                    return Err(SecretsError::Refused { message }.fail("choose another kind"));
-                }
-            };
-            let path = value_path(file.format, name);
-            let path: Vec<&str> = path.iter().map(String::as_str).collect();
-            set(&mut items, &path, Node::Text(value)).map_err(Failure::files)?;
-            made.push(name.clone());
-        }
-        waiting = later;
-    }
-    made.sort();
-    Ok((made, items))
+    let mut items = file.opened.items.clone();
+    let made = generate_all(&kinds.collect(), &mut items, file.format, &mut random);
+    let help = "change `generate` below [secrets.values], or set it by hand";
+    made.map(|made| (made, items)).map_err(|error| Failure::files(error).help(help))
 }

@@ -1,13 +1,15 @@
 //! Secrets that nobody has to think of: random texts, keys, and digests of other secrets.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use argon2::PasswordHasher as _;
 use argon2::password_hash::SaltString;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use thiserror::Error;
 
-use crate::secrets::Kind;
-use crate::sops::{Secret, SecretBytes, generate_identity};
+use crate::secrets::{Kind, value_of, value_path};
+use crate::sops::{Format, Item, Node, Secret, SecretBytes, SopsError, generate_identity, set};
 
 /// Work of bcrypt, as a power of two: about a quarter of a second, what OpenBSD and Caddy take.
 const BCRYPT_COST: u32 = 12;
@@ -69,6 +71,75 @@ pub fn generate(
         Kind::Bcrypt(of) => bcrypt(&source(of)?, of, random)?,
         Kind::Argon2(of) => argon2_digest(&source(of)?, of, random)?,
     })
+}
+
+/// Why a set of secrets cannot be made.
+#[derive(Debug, Error)]
+pub enum GenerateAllError {
+    /// Each waits for the other.
+    #[error("{names} are made from each other")]
+    Circle {
+        /// Their names, separated by commas.
+        names: String,
+    },
+    /// One of them cannot be made.
+    #[error("`{name}` cannot be made")]
+    One {
+        /// Its name.
+        name: String,
+        /// Why.
+        #[source]
+        source: GenerateError,
+    },
+    /// One of them has no place in the document.
+    #[error(transparent)]
+    Place(#[from] SopsError),
+}
+
+/// Makes every secret of `kinds` and puts it into `items`; digests come after what they are digests of.
+/// A digest of something that has no value yet is left out.
+///
+/// Gives the names of what was made, sorted.
+///
+/// # Errors
+///
+/// The first that cannot be made; `items` is of no use then.
+pub fn generate_all(
+    kinds: &BTreeMap<String, Kind>,
+    items: &mut Vec<Item>,
+    format: Format,
+    random: &mut dyn FnMut(&mut [u8]),
+) -> Result<Vec<String>, GenerateAllError> {
+    let mut made: Vec<String> = Vec::new();
+    let mut waiting: BTreeSet<&String> = kinds.keys().collect();
+    while !waiting.is_empty() {
+        let is_ready = |name: &&String| {
+            kinds[*name].made_from().is_none_or(|of| !waiting.iter().any(|name| *name == of))
+        };
+        let ready: Vec<&String> = waiting.iter().copied().filter(is_ready).collect();
+        if ready.is_empty() {
+            let names: Vec<&str> = waiting.iter().map(|name| name.as_str()).collect();
+            return Err(GenerateAllError::Circle { names: names.join(", ") });
+        }
+        for name in ready {
+            waiting.remove(name);
+            let other = |of: &str| value_of(items, format, of);
+            let value = match generate(&kinds[name], &other, random) {
+                Ok(value) => value,
+                // Its source is set by hand later; then it is made.
+                Err(GenerateError::NoSource { .. }) => continue,
+                Err(source) => {
+                    return Err(GenerateAllError::One { name: name.clone(), source });
+                }
+            };
+            let path = value_path(format, name);
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            set(items, &path, Node::Text(value))?;
+            made.push(name.clone());
+        }
+    }
+    made.sort();
+    Ok(made)
 }
 
 fn hexadecimal(digits: u32, random: &mut dyn FnMut(&mut [u8])) -> SecretBytes {

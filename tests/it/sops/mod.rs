@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use nexus_host::sops::{
     CreationRules, DataKey, Document, Format, Identities, Item, Metadata, Node, Nonces, Opened,
-    Recipient, Rule, SopsError, find, generate_identity, set,
+    Recipient, Rule, SecretBytes, SopsError, find, generate_identity, set,
 };
 
+use crate::support::plain_command;
 use program::Sops;
 
 /// Everything that YAML documents may have.
@@ -311,6 +312,37 @@ fn both_refuse_what_was_tampered_with() {
     assert!(refused.contains("plain_unencrypted"), "{refused}");
     let theirs = bench.sops.fails(&["decrypt", path.to_str().unwrap()]);
     assert!(theirs.contains("MAC mismatch"), "{theirs}");
+}
+
+/// Both encrypt for an `ssh-ed25519` key beside an age key, and decrypt with the SSH key alone.
+#[test]
+fn ssh_keys_are_recipients_and_identities_for_both() {
+    let mut bench = Bench::new();
+    let mut keygen = plain_command("ssh-keygen");
+    keygen
+        .args(["-q", "-t", "ed25519", "-N", "", "-f", "ssh_key"])
+        .current_dir(bench.folder.path());
+    assert!(keygen.status().unwrap().success());
+    let public = std::fs::read_to_string(bench.path("ssh_key.pub")).unwrap();
+    let (other, ssh) = (generate_identity().1, Recipient::parse(&public).unwrap());
+    // From here on the age key of the bench opens nothing.
+    bench.identities = Identities::default();
+    let private = SecretBytes::new(std::fs::read(bench.path("ssh_key")).unwrap());
+    bench.identities.read(&private, "ssh_key", &|_| None).unwrap();
+    assert_eq!(bench.identities.recipients(), [ssh.as_str()]);
+    bench.sops.identity_variable = ("SOPS_AGE_SSH_PRIVATE_KEY_FILE", "ssh_key");
+    bench.recipient = ssh.clone();
+    let ours = bench.we_write(&CASES[0]);
+    let plain = bench.sops.run(&["decrypt", ours.to_str().unwrap()]);
+    assert!(String::from_utf8(plain).unwrap().contains("text: one"));
+    let theirs = bench.path("theirs.yaml");
+    write(&theirs, b"a: 1\n");
+    let config = format!("creation_rules:\n  - age: \"{},{}\"\n", other.as_str(), ssh.as_str());
+    write(&bench.path(".sops.yaml"), config.as_bytes());
+    bench.sops.run(&["encrypt", "--in-place", theirs.to_str().unwrap()]);
+    let (document, _, opened) = bench.we_read(&theirs).unwrap();
+    assert_eq!(find(&opened.items, &["a"]), Some(&Node::Int(1)));
+    assert_eq!(document.metadata.recipients().count(), 2);
 }
 
 #[test]

@@ -11,11 +11,14 @@ const VERSION: &str = "3.13.3";
 /// The real program with the identity `keys.txt` of a folder.
 pub(crate) struct Sops {
     folder: PathBuf,
+    /// The variable that names the identity, and the file in the folder.
+    pub(crate) identity_variable: (&'static str, &'static str),
 }
 
 impl Sops {
     pub(crate) fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned() }
+        let identity_variable = ("SOPS_AGE_KEY_FILE", "keys.txt");
+        Self { folder: folder.to_owned(), identity_variable }
     }
 
     /// Runs it to success; its standard output.
@@ -38,7 +41,8 @@ impl Sops {
     fn output(&self, words: &[&str]) -> Output {
         let mut command = plain_command(program());
         command.current_dir(&self.folder).env_clear().args(["--disable-version-check"]).args(words);
-        command.env("HOME", &self.folder).env("SOPS_AGE_KEY_FILE", self.folder.join("keys.txt"));
+        let (variable, file) = self.identity_variable;
+        command.env("HOME", &self.folder).env(variable, self.folder.join(file));
         command.output().unwrap()
     }
 }
