@@ -129,6 +129,20 @@ secret_environment = { A_KEY = { secret = "app/key" }, B_KEY = { secret = "app/t
 }
 
 #[test]
+fn the_example_for_authors_of_modules_works() {
+    let page = include_str!("../../../docs/modules.md");
+    let example = page.split("```toml\n").find(|part| part.starts_with("[[secrets]]")).unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let module = manifest("app", "[sections.app.options.key]\ntype = \"secret\"\ndoc = \"K.\"");
+    let files: &[(&str, &str)] = &[("module.toml", &module), ("contribute.toml.tera", example)];
+    let text = host("[app]\nkey = { secret = \"app/token\" }\n");
+    let (system, _) = evaluate(&text, &[("app", files)]).unwrap();
+    let declarations = system.secrets.declarations();
+    assert_eq!(declarations.secrets["app/token"].owner, "app");
+    assert_eq!(declarations.templates["app/env"].text, "API_KEY={secret:app/token|env}\n");
+}
+
+#[test]
 fn demands_of_several_are_put_together_or_shown_both() {
     let module = manifest("m", "[sections.m.options.x]\ntype = \"bool\"\ndoc = \"X.\"");
     let yields = "[[secrets]]\nname = \"a\"\ngenerate = \"hex:32\"\nunits = [\"m.service\"]\n";
