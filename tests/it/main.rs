@@ -16,5 +16,6 @@ mod signatures;
 mod store;
 mod support;
 mod tidy;
+mod toolbox;
 mod unpack;
 mod vm;

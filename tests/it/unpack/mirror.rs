@@ -58,7 +58,8 @@ fn mirror(environment: &Environment) -> String {
         .to_owned()
 }
 
-fn get(url: &str) -> Vec<u8> {
+/// The bytes at `url`, unverified.
+pub(crate) fn get(url: &str) -> Vec<u8> {
     let mut response = ureq::get(url).call().unwrap_or_else(|error| panic!("{url}: {error}"));
     let body = response.body_mut().with_config().limit(PACKAGE_BYTES_MAX);
     body.read_to_vec().unwrap_or_else(|error| panic!("{url}: {error}"))
