@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
 
 mod apt_agreement;
+mod bad_input;
 mod cli;
 mod configure;
 mod fetch;

@@ -26,13 +26,16 @@ pub(super) fn run(
         ids: ids.clone(),
         epoch_seconds: epoch,
         scratch: scratch.clone(),
-        log: logs.join("maintainer-scripts.log"),
+        // Its own, because another process may be configuring the same packages now.
+        log: logs.join(format!("maintainer-scripts-{}.log", std::process::id())),
     };
     let limits = Limits { interrupt: engine.interrupt.clone(), deadline: None };
     match configure(engine.environment, &request, engine.progress, &limits) {
         Ok(configured) => {
             std::fs::rename(&configured.directory, into).map_err(FileError::at("move", into))?;
             remove_scratch(&scratch)?;
+            // Only what failed is worth reading.
+            let _kept = std::fs::remove_file(&request.log);
             Ok(References::None)
         }
         Err(error) => {

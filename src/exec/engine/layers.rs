@@ -4,14 +4,12 @@ use std::collections::BTreeSet;
 
 use rayon::prelude::*;
 
+use super::unpack::CONTROL_BYTES_MAX;
 use super::{Engine, StepError, tree_text};
 use crate::debian::control::Paragraphs;
 use crate::exec::files::read_limited;
 use crate::lower::compose::{Layer, layer_order};
 use crate::store::StorePath;
-
-/// Most bytes of a control file.
-const CONTROL_BYTES_MAX: u64 = 1 << 20;
 
 /// Reads `paths`, in the order in which they are given, and sorts them lowest first.
 ///

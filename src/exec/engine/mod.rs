@@ -115,6 +115,14 @@ pub enum StepError {
         #[source]
         source: crate::debian::control::ControlError,
     },
+    /// A `.deb` with the right bytes under a wrong name.
+    #[error("the lock says `{expected}`, but the file is `{found}`")]
+    OtherPackage {
+        /// Name, version and architecture by the lock, as in a file's name.
+        expected: String,
+        /// The same by the package itself.
+        found: String,
+    },
     /// The kernel's modules do not go together.
     #[error(transparent)]
     Modules(#[from] crate::lower::modules::ModulesError),
@@ -248,9 +256,11 @@ impl Engine<'_> {
     fn make_all(&self, jobs: &[&Job<'_>]) -> Result<Vec<StorePath>, EngineError> {
         self.interrupt.check()?;
         let debs = self.fetch(jobs)?;
+        let is_unpack = |job: &&Job<'_>| matches!(job.recipe().step, Step::Unpack { .. });
         let label = match jobs {
             [job] => format!("{} {}", job.recipe().step.verb(), job.recipe().name),
-            _ => "unpack packages".to_owned(),
+            jobs if jobs.iter().all(is_unpack) => "unpack packages".to_owned(),
+            _ => "make parts of the system".to_owned(),
         };
         let task = self.progress.begin(&label, Unit::Things, Some(jobs.len() as u64));
         let scratch = self.store.scratch("build")?;
@@ -311,7 +321,7 @@ impl Engine<'_> {
         into: &Path,
     ) -> Result<References, StepError> {
         match &inputs.recipe.step {
-            Step::Unpack { deb } => unpack::run(&debs[deb], into),
+            Step::Unpack { deb } => unpack::run(inputs, &debs[deb], into),
             Step::Configure { ids, epoch } => configure::run(self, inputs, ids, *epoch, into),
             Step::Depmod { epoch } => helpers::depmod(self, inputs, *epoch, into),
             Step::Hwdb { epoch } => helpers::hwdb(self, inputs, *epoch, into),
