@@ -34,7 +34,7 @@ fn fill_at(place: &Place, folder: &str, arguments: &[&str], (stage, bytes): (&st
 #[test]
 fn while_an_index_is_fetched() {
     if has_own_mounts("bad_input::disk::while_an_index_is_fetched") {
-        let place = Place::new(SMALL).unlocked().behind(&Mirror::honest());
+        let place = Place::with_files(SMALL).unlocked().behind(&Mirror::honest());
         fill_at(&place, "cache", &["lock", SMALL], ("fetching (", MIB));
     }
 }

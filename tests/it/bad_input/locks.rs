@@ -4,18 +4,33 @@ use super::mirror::Mirror;
 use super::{Place, SMALL, lock_text};
 use crate::support::Ran;
 
-/// Builds with the lock as `alter` makes it; gives what the program says.
+/// A place whose lock was changed by `alter`, and that has all files but none of the results.
 #[track_caller]
-fn build_with(alter: impl Fn(&str) -> String, code: i32) -> Ran {
+fn changed(alter: impl Fn(&str) -> String) -> Place {
     let text = lock_text(SMALL);
     let changed = alter(text);
     assert_ne!(changed, text, "the lock was to be changed");
     let place = Place::with_files(SMALL).behind(&Mirror::honest());
     place.write_lock(&changed);
+    place
+}
+
+/// Builds with such a lock, which is left as it is; gives what the program says.
+#[track_caller]
+fn refused(place: &Place, code: i32) -> Ran {
+    let before = std::fs::read(place.lock_path()).unwrap();
     let ran = place.run(&["build", SMALL]).expect(code);
-    assert_eq!(std::fs::read_to_string(place.lock_path()).unwrap(), changed);
+    assert!(std::fs::read(place.lock_path()).unwrap() == before, "the lock was touched");
     place.assert_clean();
-    place.write_lock(text);
+    ran
+}
+
+/// Refused, and the true lock works in the same store.
+#[track_caller]
+fn build_with(alter: impl Fn(&str) -> String, code: i32) -> Ran {
+    let place = changed(alter);
+    let ran = refused(&place, code);
+    place.write_lock(lock_text(SMALL));
     place.assert_works(&["build", SMALL]);
     ran
 }
@@ -62,11 +77,19 @@ fn other_requests_are_refused() {
 
 #[test]
 fn what_is_no_lock_is_shown_by_line() {
-    let cut = |text: &str| text[..text.len() / 2].to_owned();
-    build_with(cut, 1).says("hosts/small.lock is damaged").says("line ");
-    build_with(|text| text.replacen("size = ", "size = 0", 1), 1).says("damaged");
-    let climbing = |text: &str| text.replacen("path = \"pool/", "path = \"../pool/", 1);
-    build_with(climbing, 1).says("line ").says("run `nexus-host lock small` to make it anew");
-    let twice = |text: &str| format!("{text}\n[[package]]\nname = \"x\"\n");
-    build_with(twice, 1).says("damaged");
+    let refused = |alter: fn(&str) -> String| {
+        refused(&changed(alter), 1)
+            .says("hosts/small.lock is damaged")
+            .says("help: run `nexus-host lock small` to make it anew")
+    };
+    refused(|text| text[..text.len() / 2].to_owned()).says("line ");
+    refused(|text| text.replacen("size = ", "size = 0", 1)).says("line ");
+    refused(|text| text.replacen("path = \"pool/", "path = \"../pool/", 1)).says("`../pool/");
+    refused(|text| text.replacen("version = 1\n", "version = 2\n", 1)).says("version 2");
+    let twice = |text: &str| {
+        let package = text.find("[[package]]").unwrap();
+        let end = text[package..].find("\n\n").unwrap() + package;
+        format!("{}\n\n{}", &text[..end], &text[package..])
+    };
+    refused(twice).says("stands twice");
 }

@@ -2,12 +2,14 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use nexus_host::debian::lock::Lock;
 use nexus_host::exec::environment::Environment;
 use nexus_host::exec::fetch::mirrors;
+use nexus_host::store::Sha256Digest;
 
-use super::in_cache;
+use super::{SMALL, in_cache, lock_text};
 use crate::support::shared_directory;
 
 /// More than any file that the tests ask for.
@@ -93,12 +95,14 @@ fn serve(mut connection: TcpStream, decide: &Decide) -> std::io::Result<()> {
     Ok(())
 }
 
-/// What the real mirror has at `path`: by its digest from the shared cache, else from the network.
+/// What the real mirror has at `path`: from the shared cache when its digest is known, else from the network.
 fn real(path: &str) -> Option<Vec<u8>> {
-    let name = path.rsplit('/').next()?;
-    let cached = name.parse().map(|sha256| in_cache(&shared_directory().join("cache"), &sha256));
-    if let Some(bytes) = cached.ok().and_then(|path| std::fs::read(path).ok()) {
-        return Some(bytes);
+    let of_index = || path.rsplit('/').next()?.parse::<Sha256Digest>().ok();
+    if let Some(sha256) = of_index().or_else(|| digest_of_package(path)) {
+        let cached = in_cache(&shared_directory().join("cache"), &sha256);
+        if let Ok(bytes) = std::fs::read(cached) {
+            return Some(bytes);
+        }
     }
     let mirrors = mirrors(&Environment::of_process().unwrap(), None).unwrap();
     let (base, rest) = match path.strip_prefix("/debian-security/") {
@@ -110,4 +114,13 @@ fn real(path: &str) -> Option<Vec<u8>> {
     let url = format!("{}/{rest}", base.trim_end_matches('/'));
     let mut response = ureq::get(&url).call().ok()?;
     response.body_mut().with_config().limit(BYTES_MAX).read_to_vec().ok()
+}
+
+/// By the lock of the smallest host.
+fn digest_of_package(path: &str) -> Option<Sha256Digest> {
+    static LOCK: OnceLock<Lock> = OnceLock::new();
+    let lock = LOCK.get_or_init(|| lock_text(SMALL).parse().unwrap());
+    let path = path.replace("%2B", "+");
+    let package = lock.packages.iter().find(|package| path.ends_with(&package.path.to_string()));
+    package.map(|package| package.sha256)
 }

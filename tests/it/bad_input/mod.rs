@@ -147,7 +147,10 @@ impl Place {
         let scratch = names(&data.join("nix/var/nexus-host/scratch"));
         assert!(scratch.iter().all(|name| name == ".lock"), "{scratch:?}");
         let images = names(&data.join("images"));
-        assert!(images.iter().all(|name| name.ends_with(".raw")), "{images:?}");
+        assert!(
+            images.iter().all(|name| Path::new(name).extension() == Some("raw".as_ref())),
+            "{images:?}"
+        );
         let hosts = names(&self.at("hosts"));
         let known = [format!("{}.lock", self.host), format!("{}.toml", self.host)];
         assert!(hosts.iter().all(|name| known.contains(name)), "{hosts:?}");

@@ -11,7 +11,7 @@ const REMEDY: &str = "help: look at the network";
 
 #[test]
 fn without_a_network_locking_says_so() {
-    let place = Place::new(SMALL).unlocked();
+    let place = Place::with_files(SMALL).unlocked();
     let mut command = place.command(&["lock", SMALL]);
     command.env_remove("NEXUS_HOST_DEBIAN_MIRROR");
     command.env("NEXUS_HOST_DEBIAN_MIRROR", "http://deb.example.org/debian");
@@ -106,7 +106,7 @@ fn a_wrong_byte_in_an_index_is_refused() {
         let index = path.contains("/debian/dists/trixie/") && path.contains("binary-amd64");
         Answer::Bytes(if index { altered(bytes) } else { bytes })
     });
-    let place = Place::new(SMALL).unlocked().behind(&mirror);
+    let place = Place::with_files(SMALL).unlocked().behind(&mirror);
     let ran = place.run(&["lock", SMALL]).expect(3);
     ran.says("source trixie cannot be used").says("its bytes are wrong").says("help: nothing of");
     assert!(!place.lock_path().exists());

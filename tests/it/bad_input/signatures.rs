@@ -11,7 +11,7 @@ fn check(alter: fn(String) -> String, expected: &str, remedy: &str) {
         let text = |bytes| alter(String::from_utf8(bytes).unwrap()).into_bytes();
         Answer::Bytes(if release { text(bytes) } else { bytes })
     });
-    let place = Place::new(SMALL).unlocked().behind(&mirror);
+    let place = Place::with_files(SMALL).unlocked().behind(&mirror);
     let ran = place.run(&["lock", SMALL]).expect(3);
     ran.says("source trixie cannot be used").says(expected).says(remedy);
     assert!(!place.lock_path().exists());

@@ -32,7 +32,7 @@ fn stalling(part: &'static str) -> Mirror {
 
 #[test]
 fn while_an_index_is_fetched() {
-    let place = Place::new(SMALL).unlocked().behind(&stalling("binary-amd64"));
+    let place = Place::with_files(SMALL).unlocked().behind(&stalling("binary-amd64"));
     stop_at(&place, &["lock", SMALL], "fetching (");
     assert!(!place.lock_path().exists());
     place.behind(&Mirror::honest()).assert_works(&["lock", SMALL]);
