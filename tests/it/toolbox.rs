@@ -44,6 +44,7 @@ const PACKAGES: &[&str] = &[
     "gpgv",
     "grub-common",
     "grub-pc-bin",
+    "libc-bin",
     "mtools",
     "nix-bin",
     "openssh-client",

@@ -4,8 +4,8 @@ use std::fs;
 use std::io::Write as _;
 
 use super::mirror::Mirror;
-use super::namespaces::{Disk, has_own_mounts};
 use super::{BOOTS, Followed, Place, SMALL};
+use crate::namespaces::{Disk, has_own_mounts};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;

@@ -1,7 +1,7 @@
 //! A machine that forbids user namespaces.
 
-use super::namespaces::without_namespaces;
 use super::{Place, SMALL};
+use crate::namespaces::without_namespaces;
 use crate::support::Ran;
 
 #[test]

@@ -8,7 +8,6 @@ mod disk;
 mod locks;
 mod machine;
 mod mirror;
-mod namespaces;
 mod network;
 mod signatures;
 mod stopping;

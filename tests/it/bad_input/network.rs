@@ -3,8 +3,8 @@
 use rustix::thread::UnshareFlags;
 
 use super::mirror::{Answer, Mirror, altered};
-use super::namespaces::in_namespaces;
 use super::{Place, SMALL};
+use crate::namespaces::in_namespaces;
 use crate::support::Ran;
 
 const REMEDY: &str = "help: look at the network";

@@ -31,6 +31,27 @@ fn stalling(part: &'static str) -> Mirror {
 }
 
 #[test]
+fn while_the_release_is_awaited() {
+    let (asked, is_asked) = std::sync::mpsc::channel();
+    let asked = std::sync::Mutex::new(asked);
+    let mirror = Mirror::start(move |path, bytes| {
+        if path.ends_with("InRelease") {
+            // Nobody waits for the second and third.
+            let _ = asked.lock().unwrap().send(());
+            return Answer::Held(bytes);
+        }
+        Answer::Bytes(bytes)
+    });
+    let place = Place::with_files(SMALL).unlocked().behind(&mirror);
+    let run = Followed::start(place.command(&["lock", SMALL]));
+    is_asked.recv_timeout(Duration::from_secs(60)).unwrap();
+    run.interrupt();
+    run.ends().expect(130).says("interrupted");
+    assert!(!place.lock_path().exists());
+    place.assert_clean();
+}
+
+#[test]
 fn while_an_index_is_fetched() {
     let place = Place::with_files(SMALL).unlocked().behind(&stalling("binary-amd64"));
     stop_at(&place, &["lock", SMALL], "fetching (");

@@ -17,7 +17,7 @@ use crate::support::{Ran, plain_command};
 const INSIDE: &str = "NEXUS_HOST_TEST_INSIDE";
 
 /// Lets `command` start in a new user namespace as its root, and in the others that are named.
-pub(super) fn in_namespaces(command: &mut Command, others: UnshareFlags) {
+pub(crate) fn in_namespaces(command: &mut Command, others: UnshareFlags) {
     let uid = format!("0 {} 1", rustix::process::geteuid().as_raw());
     let gid = format!("0 {} 1", rustix::process::getegid().as_raw());
     let enter = move || {
@@ -31,34 +31,45 @@ pub(super) fn in_namespaces(command: &mut Command, others: UnshareFlags) {
 }
 
 /// Lets `command` start on what looks like a machine that forbids user namespaces.
-pub(super) fn without_namespaces(command: &mut Command) {
+pub(crate) fn without_namespaces(command: &mut Command) {
     in_namespaces(command, UnshareFlags::empty());
     before_start(command, || put(c"/proc/sys/user/max_user_namespaces", "0"));
 }
 
 /// Runs the test `name` again with mounts of its own; `true` in that run.
 #[track_caller]
-pub(super) fn has_own_mounts(name: &str) -> bool {
+pub(crate) fn has_own_mounts(name: &str) -> bool {
+    is_again(name, |command| in_namespaces(command, UnshareFlags::NEWNS))
+}
+
+/// Runs the test `name` again where user namespaces are forbidden; `true` in that run.
+#[track_caller]
+pub(crate) fn has_no_namespaces(name: &str) -> bool {
+    is_again(name, without_namespaces)
+}
+
+#[track_caller]
+fn is_again(name: &str, confine: impl FnOnce(&mut Command)) -> bool {
     let environment = Environment::of_process().unwrap();
     if environment.variable(INSIDE).is_some() {
         return true;
     }
     let mut command = plain_command(&environment.program);
     command.args(["--exact", name, "--nocapture"]).env(INSIDE, "1").stdin(Stdio::null());
-    in_namespaces(&mut command, UnshareFlags::NEWNS);
+    confine(&mut command);
     let ran = Ran::of(command).expect(0);
     assert!(ran.stdout.contains("1 passed"), "no test is called {name}: {}", ran.stdout);
     false
 }
 
 /// A file system in memory at `directory`, which can be made smaller and larger; unmounted when dropped.
-pub(super) struct Disk<'p> {
+pub(crate) struct Disk<'p> {
     directory: &'p Path,
 }
 
 impl<'p> Disk<'p> {
     /// Mounts one of `bytes`.
-    pub(super) fn mount(directory: &'p Path, bytes: u64) -> Self {
+    pub(crate) fn mount(directory: &'p Path, bytes: u64) -> Self {
         let options = std::ffi::CString::new(format!("size={bytes},mode=0755")).unwrap();
         let flags = MountFlags::empty();
         rustix::mount::mount("tmpfs", directory, "tmpfs", flags, Some(&*options)).unwrap();
@@ -66,13 +77,13 @@ impl<'p> Disk<'p> {
     }
 
     /// Leaves room for `bytes` more than there are.
-    pub(super) fn leave(&self, bytes: u64) {
+    pub(crate) fn leave(&self, bytes: u64) {
         // What is written meanwhile may need more than was counted.
         let fits = |_| self.resize(self.used() + bytes).is_ok();
         assert!((0..1000).any(fits), "the disk cannot be made smaller");
     }
 
-    pub(super) fn resize(&self, bytes: u64) -> io::Result<()> {
+    pub(crate) fn resize(&self, bytes: u64) -> io::Result<()> {
         let options = std::ffi::CString::new(format!("size={bytes}")).unwrap();
         Ok(rustix::mount::mount_remount(self.directory, MountFlags::empty(), &*options)?)
     }
