@@ -123,7 +123,7 @@ fn behind_engine(error: &Chained) -> Option<&Chained> {
         EngineError::Fetch(inner) => Some(inner),
         EngineError::Store(inner) => Some(inner),
         EngineError::Interrupted(inner) => Some(inner),
-        EngineError::Step { .. } => None,
+        EngineError::Sandbox(_) | EngineError::Step { .. } => None,
     }
 }
 

@@ -22,6 +22,7 @@ use super::fetch::FetchError;
 use super::files::FileError;
 use super::interrupt::{Interrupt, Interrupted};
 use super::progress::{Progress, Task, Unit};
+use super::sandbox::{self, Limits, SandboxError};
 use super::store::{Realisation, References, Store, StoreError, ToAdd};
 use crate::debian::accounts::Accounts;
 use crate::lower::recipe::{Graph, Recipe, RecipeId, Role, Step};
@@ -58,6 +59,9 @@ pub enum EngineError {
     /// A `.deb` could not be had.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// This machine does not let us run programs of packages; found out before anything is fetched.
+    #[error("programs of packages cannot be run on this machine")]
+    Sandbox(#[source] SandboxError),
     /// The work itself failed.
     #[error("cannot {verb} {name}")]
     Step {
@@ -91,7 +95,7 @@ pub enum StepError {
     Tree(#[from] TreeError),
     /// A tool failed.
     #[error(transparent)]
-    Sandbox(#[from] super::sandbox::SandboxError),
+    Sandbox(#[from] SandboxError),
     /// A file could not be read or written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -290,7 +294,14 @@ impl Engine<'_> {
             _ => None,
         };
         let wanted: Vec<Sha256Digest> = jobs.iter().filter_map(digest).collect();
-        if wanted.is_empty() { Ok(Fetched::new()) } else { Ok(self.debs.files(&wanted)?) }
+        if wanted.is_empty() {
+            return Ok(Fetched::new());
+        }
+        // Whoever unpacks packages also runs what is in them, so a machine that forbids it is better
+        // told now than after a long download.
+        let limits = Limits { interrupt: self.interrupt.clone(), deadline: None };
+        sandbox::try_out(self.environment, &limits).map_err(EngineError::Sandbox)?;
+        Ok(self.debs.files(&wanted)?)
     }
 
     fn make(

@@ -5,6 +5,16 @@ use crate::namespaces::without_namespaces;
 use crate::support::Ran;
 
 #[test]
+fn it_is_found_out_before_anything_is_fetched() {
+    // Nobody answers here, which would be the next thing to complain about.
+    let place = Place::new(SMALL);
+    let mut command = place.command(&["build", SMALL]);
+    without_namespaces(&mut command);
+    Ran::of(command).expect(3).says("user namespaces are forbidden here");
+    place.assert_clean();
+}
+
+#[test]
 fn forbidden_user_namespaces_are_named_with_the_remedy() {
     let place = Place::with_files(SMALL);
     let mut command = place.command(&["build", SMALL]);
