@@ -31,8 +31,17 @@ fn main() {
 /// for build scripts, which cannot be static.
 fn build_init(out: &Path) -> PathBuf {
     let triple = env::var("TARGET").expect("cargo sets it");
-    let flags =
-        ["-Ctarget-feature=+crt-static", "-Copt-level=s", "-Cpanic=abort", "-Cstrip=symbols"];
+    // It has no C library: nothing but its own code is linked.
+    let flags = [
+        "-Ctarget-feature=+crt-static",
+        "-Crelocation-model=static",
+        "-Clink-arg=-nostartfiles",
+        "-Clink-arg=-nostdlib",
+        "-Clink-arg=-static",
+        "-Copt-level=s",
+        "-Cpanic=abort",
+        "-Cstrip=symbols",
+    ];
     let target = out.join("inner");
     let mut command = Command::new(env::var_os("CARGO").expect("cargo sets it"));
     command

@@ -18,6 +18,10 @@
 //! | `vm` | test machines in QEMU | through `exec` |
 //! | `cli` | one file per verb; the only printing | printing |
 
+#![cfg_attr(not(feature = "builder"), no_std)]
+
+extern crate alloc;
+
 pub mod boot;
 
 #[cfg(feature = "builder")]

@@ -67,13 +67,10 @@ pub enum Step {
         /// Seconds since 1970 that scripts and files get as their time.
         epoch: u64,
     },
-    /// A kernel's modules → the indexes that `modprobe` reads. Inputs: all packages.
-    Depmod {
-        /// Seconds since 1970 that the files bear.
-        epoch: u64,
-    },
-    /// udev's data → the binary hardware database. Inputs: all packages.
-    Hwdb {
+    /// Files of many packages → what one program makes of them. Inputs: all packages.
+    Help {
+        /// The program.
+        helper: Helper,
         /// Seconds since 1970 that the files bear.
         epoch: u64,
     },
@@ -111,6 +108,41 @@ pub enum Step {
         /// What is told about the system in `manifest.json`.
         about: String,
     },
+}
+
+/// A program that maintainer scripts would call, and that is called once for all of them instead: it is
+/// slow, and makes files from the files of many packages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Helper {
+    /// `depmod`: which kernel module needs which.
+    KernelModules,
+    /// `systemd-hwdb`: what udev knows about devices.
+    HardwareDatabase,
+    /// `update-ca-certificates`: the certificates that TLS clients trust.
+    Certificates,
+}
+
+impl Helper {
+    /// All helpers.
+    pub const ALL: [Self; 3] = [Self::KernelModules, Self::HardwareDatabase, Self::Certificates];
+
+    /// The Debian package that has the program.
+    pub fn package(self) -> &'static str {
+        match self {
+            Self::KernelModules => "kmod",
+            Self::HardwareDatabase => "udev",
+            Self::Certificates => "ca-certificates",
+        }
+    }
+
+    /// Name of the output in the store.
+    pub fn output(self) -> &'static str {
+        match self {
+            Self::KernelModules => "depmod",
+            Self::HardwareDatabase => "hwdb",
+            Self::Certificates => "certificates",
+        }
+    }
 }
 
 /// A file that the host file asks for.
@@ -157,10 +189,11 @@ impl Step {
     pub fn label(&self) -> &'static str {
         match self {
             Step::Unpack { .. } => "unpack 1",
-            Step::Configure { .. } => "configure 1",
-            Step::Depmod { .. } => "depmod 1",
-            Step::Hwdb { .. } => "hwdb 1",
-            Step::Base { .. } => "base 1",
+            Step::Configure { .. } => "configure 2",
+            Step::Help { helper: Helper::KernelModules, .. } => "depmod 2",
+            Step::Help { helper: Helper::HardwareDatabase, .. } => "hwdb 2",
+            Step::Help { helper: Helper::Certificates, .. } => "certificates 1",
+            Step::Base { .. } => "base 2",
             Step::Files { .. } => "files 1",
             Step::Initrd { .. } => "initrd 1",
             Step::System { .. } => "system 1",
@@ -173,8 +206,7 @@ impl Step {
         match self {
             Step::Unpack { .. } => "unpack",
             Step::Configure { .. } => "configure",
-            Step::Depmod { .. } => "index kernel modules of",
-            Step::Hwdb { .. } => "make the hardware database of",
+            Step::Help { .. } => "make the files of",
             Step::Base { .. } => "compose",
             Step::Files { .. } => "write files of",
             Step::Initrd { .. } => "make the initrd of",
@@ -190,7 +222,7 @@ impl Step {
             Step::Configure { ids, epoch } => {
                 [vec![format!("epoch {epoch}")], id_lines(ids)].concat()
             }
-            Step::Depmod { epoch } | Step::Hwdb { epoch } | Step::Base { epoch } => {
+            Step::Help { epoch, .. } | Step::Base { epoch } => {
                 vec![format!("epoch {epoch}")]
             }
             Step::Files { files, groups, accounts, ids, epoch } => {

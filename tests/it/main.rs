@@ -14,6 +14,7 @@ mod modules;
 mod mutations;
 mod namespaces;
 mod nix_store;
+mod reproduce;
 mod sandbox;
 mod signatures;
 mod store;

@@ -4,7 +4,6 @@ mod base;
 mod configure;
 mod files;
 mod grub;
-mod helpers;
 mod initrd;
 mod layers;
 mod system;
@@ -117,7 +116,7 @@ pub enum StepError {
         path: StorePath,
         /// How.
         #[source]
-        source: crate::debian::control::ControlError,
+        source: crate::debian::layers::MetaError,
     },
     /// A `.deb` with the right bytes under a wrong name.
     #[error("the lock says `{expected}`, but the file is `{found}`")]
@@ -334,8 +333,7 @@ impl Engine<'_> {
         match &inputs.recipe.step {
             Step::Unpack { deb } => unpack::run(inputs, &debs[deb], into),
             Step::Configure { ids, epoch } => configure::run(self, inputs, ids, *epoch, into),
-            Step::Depmod { epoch } => helpers::depmod(self, inputs, *epoch, into),
-            Step::Hwdb { epoch } => helpers::hwdb(self, inputs, *epoch, into),
+            Step::Help { helper, epoch } => configure::help(self, inputs, *helper, *epoch, into),
             Step::Base { epoch } => base::run(self, inputs, *epoch, into),
             Step::Files { .. } => files::run(self, inputs, into),
             Step::Initrd { .. } => initrd::run(self, inputs, into),
