@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::arguments::{FirmwareChoice, ImageFormat, Test};
-use super::build::{Built, build_system};
+use super::build::{Built, How, build_system};
 use super::exit;
 use super::fresh_secrets::FreshSecrets;
 use super::hosts;
@@ -88,7 +88,8 @@ fn test_host(
 ) -> Result<Told, Failure> {
     let mut system = hosts::system(session, workspace, name)?;
     let fresh = FreshSecrets::add_to(&mut system, session, store)?;
-    let built = build_system(session, workspace, store, system, arguments.offline)?;
+    let how = How { offline: arguments.offline, for_image: true };
+    let built = build_system(session, workspace, store, system, how)?;
     let format = (ImageFormat::Raw, arguments.offline);
     let image = image::make(session, workspace, store, &built, format)?;
     let remembered = remembered_path(store, &image, arguments);

@@ -108,9 +108,14 @@ pub fn tools_graph(lock: &Lock, set: &str) -> Result<Graph, StorePathError> {
 }
 
 /// `caddy_2.6.2-5_amd64`: dpkg's own way to name a package file, with what Nix refuses replaced.
+pub fn package_file_name(name: &str, version: &str, architecture: &str) -> String {
+    format!("{name}_{version}_{architecture}").replace([':', '~'], "-")
+}
+
 fn package_store_name(package: &PackageRecord) -> Result<StorePathName, StorePathError> {
     let PackageRecord { name, version, architecture, .. } = package;
-    let text = format!("{name}_{version}_{architecture}").replace([':', '~'], "-");
+    let architecture = architecture.to_string();
+    let text = package_file_name(name.as_str(), version.as_str(), &architecture);
     StorePathName::new(&text)
 }
 

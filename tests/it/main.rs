@@ -3,13 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
 
 mod apt_agreement;
+mod bad_input;
 mod cli;
 mod configure;
 mod fetch;
+mod guest_shell;
 mod identity;
 mod image;
 mod modules;
 mod mutations;
+mod namespaces;
 mod nix_store;
 mod reproduce;
 mod sandbox;
@@ -19,5 +22,6 @@ mod sops;
 mod store;
 mod support;
 mod tidy;
+mod toolbox;
 mod unpack;
 mod vm;

@@ -123,7 +123,7 @@ impl Built {
 
     /// Paths and the digests of what they hold.
     fn closure(&self) -> Vec<String> {
-        let paths = self.store.closure(&[self.system.clone()]).unwrap();
+        let paths = self.store.closure(std::slice::from_ref(&self.system)).unwrap();
         let info = |path: &StorePath| self.store.info(path).unwrap().unwrap();
         paths.iter().map(|path| format!("{path} {}", info(path).nar_hash)).collect()
     }
@@ -132,7 +132,7 @@ impl Built {
     fn has_what_scripts_would_have_made(&self) {
         let lists: String = self
             .store
-            .closure(&[self.system.clone()])
+            .closure(std::slice::from_ref(&self.system))
             .unwrap()
             .iter()
             .filter_map(|path| {

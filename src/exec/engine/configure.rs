@@ -66,7 +66,8 @@ fn request(
         ids,
         epoch_seconds: epoch,
         scratch: into.with_extension("scratch"),
-        log: logs.join(format!("{}.log", inputs.recipe.name)),
+        // Its own, because another process may be making the same now.
+        log: logs.join(format!("{}-{}.log", inputs.recipe.name, std::process::id())),
     })
 }
 
@@ -82,6 +83,8 @@ fn keep(
         Ok(directory) => {
             std::fs::rename(&directory, into).map_err(FileError::at("move", into))?;
             remove_scratch(&request.scratch)?;
+            // Only what failed is worth reading.
+            let _kept = std::fs::remove_file(&request.log);
             Ok(References::None)
         }
         Err(error) => {

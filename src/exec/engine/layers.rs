@@ -2,14 +2,12 @@
 
 use rayon::prelude::*;
 
+use super::unpack::CONTROL_BYTES_MAX;
 use super::{Engine, StepError, tree_text};
 use crate::debian::layers::{PackageMeta, layer_order};
 use crate::exec::files::read_limited;
 use crate::lower::compose::Layer;
 use crate::store::StorePath;
-
-/// Most bytes of a control file.
-const CONTROL_BYTES_MAX: u64 = 1 << 20;
 
 /// Reads `paths` and sorts them lowest first.
 pub(super) fn read<'a>(
