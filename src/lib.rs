@@ -9,6 +9,8 @@
 //! | `store` | Nix's formats: hashes, store paths, NAR, references | none |
 //! | `tree` | a file tree as a value: owners, modes, contents by reference | none |
 //! | `boot` | partition names, kernel arguments, what `nexus-init` and images agree on | none |
+//! | `sops` | encrypted documents: YAML, JSON, dotenv, binary; age keys | none |
+//! | `secrets` | what a system declares about its secrets; their installation on the host | on the host |
 //! | `debian` | archive indexes, signatures, relations, lock, `.deb` reading | none |
 //! | `spec` | host files and modules → checked values | none |
 //! | `eval` | checked values + templates → `System` | none |
@@ -18,10 +20,11 @@
 //! | `vm` | test machines in QEMU | through `exec` |
 //! | `cli` | one file per verb; the only printing | printing |
 
-#![cfg_attr(not(feature = "builder"), no_std)]
+#![cfg_attr(not(any(feature = "builder", feature = "secrets")), no_std)]
 
 extern crate alloc;
 
+#[cfg(any(feature = "builder", not(feature = "secrets")))]
 pub mod boot;
 
 #[cfg(feature = "builder")]
@@ -38,6 +41,10 @@ pub mod exec;
 pub mod image;
 #[cfg(feature = "builder")]
 pub mod lower;
+#[cfg(feature = "secrets")]
+pub mod secrets;
+#[cfg(feature = "secrets")]
+pub mod sops;
 #[cfg(feature = "builder")]
 pub mod spec;
 #[cfg(feature = "builder")]
