@@ -177,7 +177,7 @@ impl Bench {
     }
 
     fn compare(&self, set: &Set, name: &str, least_ratio: f64, scenario: Scenario) -> Row {
-        let store = self.directory.join("run-store");
+        let stores = self.directory.join("runs");
         let tar = self.directory.join("peer.tar");
         let template = (scenario == Scenario::DeltaCached).then(|| self.delta_store(set));
         let (mut ours, mut peers, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
@@ -190,7 +190,10 @@ impl Bench {
             } else {
                 (self.directory.join("cache"), self.archives(set))
             };
-            remove(&store);
+            // Removed at the end of all: ext4 does not use the inodes of a file again for some seconds, and
+            // looks for others one by one.
+            let store = stores.join(run.to_string());
+            std::fs::create_dir_all(&stores).unwrap();
             if let Some(template) = &template {
                 measure::copy(template, &store);
             }
@@ -202,7 +205,7 @@ impl Bench {
             ours.push(our);
             peers.push(peer);
         }
-        remove(&store);
+        remove(&stores);
         let (ours, peer) = (Measured(ours).median(), Measured(peers).median());
         Row { name: name.to_owned(), ours, peer, ratios, least_ratio }
     }

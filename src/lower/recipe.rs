@@ -305,6 +305,16 @@ impl Graph {
         id
     }
 
+    /// Adds all recipes of `other`, so that they are made at the same time as those that are here.
+    pub fn append(&mut self, other: Graph) {
+        let offset = self.recipes.len();
+        let moved = |(role, RecipeId(index))| (role, RecipeId(index + offset));
+        for recipe in other.recipes {
+            let inputs = recipe.inputs.into_iter().map(moved).collect();
+            self.recipes.push(Recipe { inputs, ..recipe });
+        }
+    }
+
     /// The recipe at `id`.
     pub fn get(&self, id: RecipeId) -> &Recipe {
         &self.recipes[id.0]

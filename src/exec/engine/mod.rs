@@ -193,7 +193,7 @@ impl Engine<'_> {
     ///
     /// # Errors
     ///
-    /// The first step that failed, by the graph's order; what was made before it stays valid.
+    /// A step that failed; what was made before it stays valid.
     pub fn realise(&self, graph: &Graph) -> Result<Vec<StorePath>, EngineError> {
         let mut outputs: Vec<Option<StorePath>> = Vec::new();
         for level in graph.levels() {
@@ -267,15 +267,16 @@ impl Engine<'_> {
         };
         let task = self.progress.begin(&label, Unit::Things, Some(jobs.len() as u64));
         let scratch = self.store.scratch("build")?;
-        let built = jobs
-            .par_iter()
-            .enumerate()
-            .map(|(number, job)| {
+        let mut built = longest_first(jobs, &debs)
+            .into_par_iter()
+            .with_max_len(1)
+            .map(|number| {
                 let into = scratch.path().join(number.to_string());
-                self.make(job, &debs, &into, &*task)
+                Ok((number, self.make(jobs[number], &debs, &into, &*task)?))
             })
-            .collect::<Result<Vec<ToAdd>, EngineError>>()?;
-        let paths = self.store.add_all(built)?;
+            .collect::<Result<Vec<(usize, ToAdd)>, EngineError>>()?;
+        built.sort_by_key(|(number, _)| *number);
+        let paths = self.store.add_all(built.into_iter().map(|(_, made)| made).collect())?;
         let record = |(job, path): (&&Job<'_>, &StorePath)| Realisation {
             recipe: job.key,
             preimage: job.preimage.clone(),
@@ -331,7 +332,7 @@ impl Engine<'_> {
         into: &Path,
     ) -> Result<References, StepError> {
         match &inputs.recipe.step {
-            Step::Unpack { deb } => unpack::run(inputs, &debs[deb], into),
+            Step::Unpack { deb } => unpack::run(inputs, &debs[deb], deb, into),
             Step::Configure { ids, epoch } => configure::run(self, inputs, ids, *epoch, into),
             Step::Help { helper, epoch } => configure::help(self, inputs, *helper, *epoch, into),
             Step::Base { epoch } => base::run(self, inputs, *epoch, into),
@@ -347,6 +348,18 @@ impl Engine<'_> {
         let real = self.store.real_path(path);
         if inner.is_empty() { real } else { real.join(inner) }
     }
+}
+
+/// Positions of `jobs`, those first that take long, so that no processor waits for one at the end.
+fn longest_first(jobs: &[&Job<'_>], debs: &Fetched) -> Vec<usize> {
+    let weight = |job: &Job<'_>| match &job.recipe().step {
+        Step::Unpack { deb } => std::fs::metadata(&debs[deb]).map_or(0, |found| found.len()),
+        Step::Configure { .. } => u64::MAX,
+        _ => 0,
+    };
+    let mut order: Vec<usize> = (0..jobs.len()).collect();
+    order.sort_by_cached_key(|index| std::cmp::Reverse(weight(jobs[*index])));
+    order
 }
 
 /// Files by digest.

@@ -9,13 +9,19 @@ use crate::exec::files::{FileError, read_limited};
 use crate::exec::store::References;
 use crate::exec::unpack::unpack_deb;
 use crate::lower::graph::package_file_name;
+use crate::store::Sha256Digest;
 
 /// Most bytes of a control file.
 pub(super) const CONTROL_BYTES_MAX: u64 = 1 << 20;
 
-pub(super) fn run(inputs: &Inputs<'_>, deb: &Path, into: &Path) -> Result<References, StepError> {
+pub(super) fn run(
+    inputs: &Inputs<'_>,
+    deb: &Path,
+    sha256: &Sha256Digest,
+    into: &Path,
+) -> Result<References, StepError> {
     std::fs::create_dir(into).map_err(FileError::at("create", into))?;
-    unpack_deb(deb, into, &Limits::default())?;
+    unpack_deb(deb, sha256, into, &Limits::default())?;
     check_identity(inputs.recipe.name.as_str(), into)?;
     Ok(References::None)
 }

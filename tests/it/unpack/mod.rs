@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use nexus_host::debian::deb::Limits;
 use nexus_host::exec::environment::Environment;
 use nexus_host::exec::unpack::unpack_deb;
+use nexus_host::store::Sha256Digest;
 use nexus_host::tree::{Manifest, Node, TreePath};
 
 use crate::identity::kept_directory;
@@ -139,7 +140,8 @@ Description: every kind of file
 
 fn unpack(package: &Path) -> (tempfile::TempDir, Manifest) {
     let into = tempfile::tempdir().unwrap();
-    let unpacked = unpack_deb(package, into.path(), &Limits::default()).unwrap();
+    let sha256 = Sha256Digest::of(&fs::read(package).unwrap());
+    let unpacked = unpack_deb(package, &sha256, into.path(), &Limits::default()).unwrap();
     let text = fs::read(into.path().join("manifest")).unwrap();
     assert_eq!(Manifest::parse(&text).unwrap(), unpacked.manifest);
     (into, unpacked.manifest)
