@@ -1,0 +1,1 @@
+//! `nexus-agent`: what changes a host from within.
