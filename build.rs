@@ -1,4 +1,5 @@
-//! Builds what the program carries inside itself: `nexus-init`, static, for the initrd of hosts.
+//! Builds what the program carries inside itself: `nexus-init` for the initrd of hosts and `nexus-agent`
+//! for the hosts themselves, both static.
 
 #![expect(clippy::disallowed_methods, reason = "a build script lives from its environment")]
 
@@ -8,9 +9,27 @@ use std::process::Command;
 
 /// Set for the inner build, which must not start another.
 const INNER: &str = "NEXUS_HOST_INNER_BUILD";
-/// What the inner program is made of.
-const SOURCES: [&str; 5] =
-    ["src/boot", "src/bin/nexus-init.rs", "src/lib.rs", "Cargo.toml", "Cargo.lock"];
+/// What the inner programs are made of.
+const SOURCES: [&str; 16] = [
+    "src/agent",
+    "src/bin/nexus-agent.rs",
+    "src/bin/nexus-init.rs",
+    "src/boot",
+    "src/exec/files.rs",
+    "src/exec/process.rs",
+    "src/generation",
+    "src/image/boot_entries.rs",
+    "src/image/inodes.rs",
+    "src/image/segment.rs",
+    "src/lib.rs",
+    "src/store",
+    "src/switch",
+    "src/tree",
+    "Cargo.toml",
+    "Cargo.lock",
+];
+/// The inner programs, with the features of each.
+const PROGRAMS: [(&str, &str); 2] = [("nexus-init", ""), ("nexus-agent", "agent")];
 
 fn main() {
     for source in SOURCES {
@@ -21,23 +40,25 @@ fn main() {
         return;
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
-    let built = build_init(&out);
-    std::fs::copy(&built, out.join("nexus-init")).expect("the built program can be copied");
+    for (program, features) in PROGRAMS {
+        let built = build(program, features, &out);
+        std::fs::copy(&built, out.join(program)).expect("the built program can be copied");
+    }
 }
 
-/// Builds `nexus-init` without the builder's dependencies, small and static; gives its path.
+/// Builds a program without the builder's dependencies, small and static; gives its path.
 ///
 /// A triple is named although it is the host's own: then the flags are for the program alone and not
 /// for build scripts, which cannot be static.
-fn build_init(out: &Path) -> PathBuf {
+fn build(program: &str, features: &str, out: &Path) -> PathBuf {
     let triple = env::var("TARGET").expect("cargo sets it");
     let flags =
         ["-Ctarget-feature=+crt-static", "-Copt-level=s", "-Cpanic=abort", "-Cstrip=symbols"];
     let target = out.join("inner");
     let mut command = Command::new(env::var_os("CARGO").expect("cargo sets it"));
     command
-        .args(["build", "--bin", "nexus-init", "--no-default-features", "--release", "--quiet"])
-        .args(["--target", &triple, "--target-dir"])
+        .args(["build", "--bin", program, "--no-default-features", "--features", features])
+        .args(["--release", "--quiet", "--target", &triple, "--target-dir"])
         .arg(&target)
         .current_dir(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"))
         .env(INNER, "1")
@@ -48,6 +69,6 @@ fn build_init(out: &Path) -> PathBuf {
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
         .env_remove("RUSTFLAGS");
     let status = command.status().expect("cargo can be started");
-    assert!(status.success(), "building nexus-init failed: {status}");
-    target.join(triple).join("release/nexus-init")
+    assert!(status.success(), "building {program} failed: {status}");
+    target.join(triple).join("release").join(program)
 }

@@ -10,10 +10,10 @@ use crate::eval::System;
 use crate::exec::debs::LockedDebs;
 use crate::exec::engine::Engine;
 use crate::exec::fetch::FetchOptions;
-use crate::exec::init_program::NEXUS_INIT;
+use crate::exec::init_program::{NEXUS_AGENT, NEXUS_INIT};
 use crate::exec::sources::sources;
 use crate::exec::store::Store;
-use crate::lower::graph::host_graph;
+use crate::lower::graph::{HostPrograms, host_graph};
 use crate::store::{Sha256Digest, StorePath};
 
 /// A host whose system is in the store.
@@ -80,7 +80,8 @@ pub(super) fn build(
         interrupt: &session.interrupt,
     };
     let init = Sha256Digest::of(NEXUS_INIT);
-    let graph = host_graph(&system, &lock, init).map_err(Failure::build)?;
+    let programs = HostPrograms { init, agent: Sha256Digest::of(NEXUS_AGENT) };
+    let graph = host_graph(&system, &lock, programs).map_err(Failure::build)?;
     let outputs = engine.realise(&graph.graph).map_err(Failure::build)?;
     let path = outputs[graph.system.index()].clone();
     store.add_root(&root_name(name), &path).map_err(Failure::build)?;
