@@ -23,7 +23,8 @@ use super::unit_files::Tree;
 use crate::generation::{Generation, GenerationNumber, Generations, Level, Nonce, Trial, Verdict};
 use crate::store::StorePath;
 use crate::switch::{
-    Activity, Inputs, Observed, Policy, SystemUnits, lost_units, plan_level, plan_units,
+    Activity, Inputs, Observed, Origin, Policy, SystemUnits, UnitPlan, lost_units, plan_level,
+    plan_units,
 };
 
 /// Most seconds of an activation itself; then the host goes back, whatever hangs.
@@ -216,6 +217,7 @@ impl Attempt<'_> {
         let stage = Stage::new(places)?;
         let policy = Policy::default();
         let observation = observe(places, &stage, &self.system, &booted, policy)?;
+        journal.step("planned")?;
         journal.event("plan", json!({ "plan": observation.plan.to_json() }))?;
         returning::remember_running(places, &trial.nonce, &observation.observed)?;
         let failed_before = failed_in(&observation.observed);
@@ -340,7 +342,7 @@ fn follow_generators(
     places: &Places,
     observation: &Observation,
     before: &SystemUnits,
-    units: &mut crate::switch::UnitPlan,
+    units: &mut UnitPlan,
 ) -> Result<Vec<String>, AgentError> {
     let after = Tree::generated(places.at("")).units(&loaded_names(&observation.observed));
     if *before == after {
@@ -360,8 +362,7 @@ fn follow_generators(
 }
 
 fn loaded_names(observed: &BTreeMap<String, Observed>) -> BTreeSet<String> {
-    let generated =
-        observed.iter().filter(|(_, u)| u.fragment.starts_with("/run/systemd/generator"));
+    let generated = observed.iter().filter(|(_, unit)| unit.origin == Origin::Generator);
     generated.map(|(name, _)| name.clone()).collect()
 }
 
@@ -371,7 +372,7 @@ fn bring_up_laggards(
     observation: &Observation,
     journal: &mut Journal,
 ) -> Result<Vec<String>, AgentError> {
-    let after = service_manager::observed()?;
+    let after = service_manager::observed(places)?;
     let plan = &observation.plan.units;
     let lost = lost_units(&observation.observed, &after, &observation.new, plan);
     let mut problems = act(Verb::Start, &lost)?;

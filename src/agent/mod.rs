@@ -31,6 +31,7 @@ pub mod process;
 pub mod protocol;
 pub mod registry;
 pub mod returning;
+pub mod sending;
 pub mod service_manager;
 pub mod stage;
 pub mod state;

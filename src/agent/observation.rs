@@ -13,8 +13,8 @@ use crate::boot::MOUNT_POINTS;
 use crate::exec::files::read_limited;
 use crate::store::StorePath;
 use crate::switch::{
-    Inputs, Observed, Policy, SwitchPlan, SystemFacts, SystemUnits, Unit, UnitPlan, plan_level,
-    plan_units, reads,
+    Inputs, Observed, Origin, Policy, SwitchPlan, SystemFacts, SystemUnits, Unit, UnitPlan,
+    plan_level, plan_units, reads, unit_of_group,
 };
 
 /// Where the service manager's own program and libraries lie.
@@ -77,16 +77,18 @@ pub fn observe(
     }
     let names = NamesOfAll { by_system, target: target.clone() };
     let staged = Staged::new(places, stage, target, names.new())?;
-    let observed = service_manager::observed()?;
+    let observed = service_manager::observed(places)?;
     let interesting: BTreeSet<String> = observed
         .iter()
-        .filter(|(_, unit)| !unit.fragment.starts_with("/run/"))
+        .filter(|(_, unit)| unit.origin == Origin::System)
         .map(|(name, _)| name.clone())
         .collect();
     let old = Tree::at(places.at("")).units(&interesting);
     let new = Tree::at(staged.directory()).units(&interesting);
     let changed = names.changed(&from, &watched(&new));
     let programs = names.programs(places, &known, &observed);
+    let mut running = RunningPrograms { names: &names, known: &known, seen: BTreeMap::new() };
+    let manager = running.changed(places, 1);
     let units = plan_units(&Inputs {
         observed: &observed,
         old: &old,
@@ -102,7 +104,7 @@ pub fn observe(
         level,
         why,
         units,
-        reexec: any_differs(&MANAGER) || programs_of(places, 1, &known, &names).is_some(),
+        reexec: any_differs(&MANAGER) || manager.is_some(),
         tmpfiles: any_differs(&TMPFILES),
     };
     Ok(Observation { plan, observed, new, staged, in_place, known, names })
@@ -155,44 +157,54 @@ impl NamesOfAll {
         known: &KnownTrees,
         observed: &BTreeMap<String, Observed>,
     ) -> BTreeMap<String, String> {
-        let by_group: BTreeMap<&str, &String> = observed
-            .iter()
-            .filter(|(name, unit)| !unit.control_group.is_empty() && !name.ends_with(".slice"))
-            .map(|(name, unit)| (unit.control_group.as_str(), name))
-            .collect();
         let mut programs = BTreeMap::new();
+        let mut running = RunningPrograms { names: self, known, seen: BTreeMap::new() };
         for process in processes(places) {
-            let Some(unit) = unit_of(places, process, &by_group) else { continue };
-            if programs.contains_key(unit) {
-                continue;
-            }
-            if let Some(file) = programs_of(places, process, known, self) {
-                programs.insert(unit.clone(), file);
+            let Some(unit) = unit_of(places, process) else { continue };
+            if !programs.contains_key(&unit)
+                && observed.contains_key(&unit)
+                && let Some(file) = running.changed(places, process)
+            {
+                programs.insert(unit, file);
             }
         }
         programs
     }
 }
 
-/// A file that the process runs from and that is another one in the target; `None` when there is none.
-fn programs_of(
-    places: &Places,
-    process: u32,
-    known: &KnownTrees,
-    names: &NamesOfAll,
-) -> Option<String> {
-    let maps = places.at(&format!("proc/{process}/maps"));
-    let text = read_limited(&maps, MAPS_BYTES_MAX).ok()?;
-    let text = String::from_utf8_lossy(&text);
-    let files: BTreeSet<(&str, &str)> = text.lines().filter_map(mapped_program).collect();
-    files.into_iter().find_map(|(device, path)| {
-        let (part, system) = known.of_device(&plain_device(device)?)?;
+/// Looks at what processes run from; most run from the same libraries.
+struct RunningPrograms<'a> {
+    names: &'a NamesOfAll,
+    known: &'a KnownTrees,
+    /// By device and path: the full path when it is another file in the target.
+    seen: BTreeMap<(String, String), Option<String>>,
+}
+
+impl RunningPrograms<'_> {
+    /// A file that the process runs from and that is another one in the target.
+    fn changed(&mut self, places: &Places, process: u32) -> Option<String> {
+        let maps = places.at(&format!("proc/{process}/maps"));
+        let text = read_limited(&maps, MAPS_BYTES_MAX).ok()?;
+        let text = String::from_utf8_lossy(&text);
+        let files: BTreeSet<(&str, &str)> = text.lines().filter_map(mapped_program).collect();
+        files.into_iter().find_map(|(device, path)| {
+            let key = (device.to_owned(), path.to_owned());
+            if !self.seen.contains_key(&key) {
+                let changed = self.changed_file(device, path);
+                self.seen.insert(key.clone(), changed);
+            }
+            self.seen[&key].clone()
+        })
+    }
+
+    fn changed_file(&self, device: &str, path: &str) -> Option<String> {
+        let (part, system) = self.known.of_device(&plain_device(device)?)?;
         // In a tree that was detached, a path begins at the tree's own root.
         let top = format!("/{part}/");
         let inner = path.strip_prefix(&top).unwrap_or(path.trim_start_matches('/'));
         let full = format!("{top}{}", inner.trim_end_matches(" (deleted)"));
-        names.differs(system, &full).then_some(full)
-    })
+        self.names.differs(system, &full).then_some(full)
+    }
 }
 
 /// Device number and path of an executable mapping of a file. Form: proc_pid_maps(5).
@@ -216,23 +228,12 @@ fn processes(places: &Places) -> Vec<u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// The unit whose control group holds the process.
-fn unit_of<'a>(
-    places: &Places,
-    process: u32,
-    by_group: &BTreeMap<&str, &'a String>,
-) -> Option<&'a String> {
+/// The unit that the process belongs to.
+fn unit_of(places: &Places, process: u32) -> Option<String> {
     let text = read_limited(&places.at(&format!("proc/{process}/cgroup")), 1 << 16).ok()?;
     let text = String::from_utf8_lossy(&text);
-    let mut group = text.lines().find_map(|line| line.strip_prefix("0::"))?;
-    // A service may have groups of its own below that of its unit.
-    while !group.is_empty() {
-        if let Some(unit) = by_group.get(group) {
-            return Some(unit);
-        }
-        group = group.rsplit_once('/')?.0;
-    }
-    None
+    let group = text.lines().find_map(|line| line.strip_prefix("0::"))?;
+    unit_of_group(group).map(str::to_owned)
 }
 
 /// Files that the units of a system read.

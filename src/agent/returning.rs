@@ -152,6 +152,9 @@ pub(super) fn go_back(
         Err(error) => {
             let why = format!("{reason}; going back: {error}");
             journal.event("stuck", json!({ "reason": why }))?;
+            disarm(&trial.nonce)?;
+            // The default is still the old generation: a boot brings it back whole.
+            return service_manager::reboot(false);
         }
     }
     disarm(&trial.nonce)
@@ -172,7 +175,7 @@ fn undo(places: &Places, trial: &Trial, journal: &mut Journal) -> Result<(), Age
     let text = read_limited(&before_path(places, &trial.nonce), 1 << 20).unwrap_or_default();
     let before: BTreeSet<String> =
         String::from_utf8_lossy(&text).lines().map(str::to_owned).collect();
-    let now = service_manager::observed()?;
+    let now = service_manager::observed(places)?;
     let runs = |name: &String| now.get(name).is_some_and(|unit| unit.activity == Activity::Active);
     let lost: BTreeSet<String> = before
         .into_iter()

@@ -4,23 +4,45 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::error::AgentError;
+use super::places::Places;
 use super::process::{run, succeed};
-use crate::switch::{Observed, PROPERTIES, parse_show};
+use crate::switch::{Observed, Origin, parse_units};
 
 /// The program.
 const SYSTEMCTL: &str = "/usr/bin/systemctl";
 /// How long a question takes at most.
-const ASK: Duration = Duration::from_secs(30);
+const ASK: Duration = Duration::from_secs(60);
 /// How long reading all units anew takes at most.
 const RELOAD: Duration = Duration::from_secs(120);
 /// How long units may take to stop or start; systemd's own default is 90 s for each.
 const JOBS: Duration = Duration::from_secs(180);
 
-/// All units that are loaded.
-pub fn observed() -> Result<BTreeMap<String, Observed>, AgentError> {
-    let properties = format!("--property={PROPERTIES}");
-    let words = [SYSTEMCTL, "show", "--all", "--no-pager", &properties, "*"];
-    Ok(parse_show(&succeed(&words, ASK)?))
+/// Folders of units that are in no system.
+const RUNTIME: [(&str, Origin); 7] = [
+    ("run/systemd/generator.late", Origin::Generator),
+    ("run/systemd/generator", Origin::Generator),
+    ("run/systemd/generator.early", Origin::Generator),
+    ("run/systemd/system", Origin::Runtime),
+    ("run/systemd/system.control", Origin::Runtime),
+    ("run/systemd/transient", Origin::Runtime),
+    ("etc/systemd/system.control", Origin::Runtime),
+];
+
+/// All units that run, start, stop or have failed.
+///
+/// One question only: asking for properties of each unit takes as long as the whole switch.
+pub fn observed(places: &Places) -> Result<BTreeMap<String, Observed>, AgentError> {
+    let words = [SYSTEMCTL, "list-units", "--plain", "--no-legend", "--no-pager", "--full"];
+    let mut units = parse_units(&succeed(&words, ASK)?);
+    for (folder, origin) in RUNTIME {
+        for entry in std::fs::read_dir(places.at(folder)).into_iter().flatten().flatten() {
+            let name = entry.file_name().into_string().unwrap_or_default();
+            if let Some(unit) = units.get_mut(&name) {
+                unit.origin = origin;
+            }
+        }
+    }
+    Ok(units)
 }
 
 /// What is done with units.

@@ -1,7 +1,10 @@
 //! Systems as mounts: which one is in place, and whether a file is the same in two of them.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +26,8 @@ pub(super) const SOURCE_PREFIX: &str = "nexus:";
 const REDIRECT: &str = "trusted.overlay.redirect";
 /// Most links that are followed to find a file; the kernel's own limit.
 const LINKS_MAX: usize = 40;
+/// Bytes that are compared at once.
+const COMPARE_BYTES: usize = 64 << 10;
 /// Most bytes of the table of mounts.
 const MOUNTS_BYTES_MAX: u64 = 16 << 20;
 
@@ -71,6 +76,7 @@ impl Drop for Stage {
 #[derive(Debug)]
 pub struct Names {
     parts: [PathBuf; 2],
+    store: PathBuf,
 }
 
 impl Names {
@@ -92,7 +98,8 @@ impl Names {
                 .map_err(AgentError::at("mount", &image))?;
             parts.push(target);
         }
-        Ok(Self { parts: parts.try_into().expect("there are two parts") })
+        let parts = parts.try_into().expect("there are two parts");
+        Ok(Self { parts, store: places.store() })
     }
 
     /// Where the names of `usr` and `etc` are mounted.
@@ -129,16 +136,17 @@ impl Names {
 
 /// Whether a file, or anything in a directory, is another one in `new` than in `old`.
 ///
-/// Contents are compared by where they lie in the store, so nothing is read.
+/// Contents at the same place in the store are the same without reading them; others are read, because
+/// all files of a host lie in one store path, which is another one whenever a single file changes.
 pub fn differs(old: &Names, new: &Names, path: &str) -> bool {
     match (old.resolve(path), new.resolve(path)) {
-        (Some(old), Some(new)) => places_differ(&old, &new),
+        (Some(was), Some(is)) => places_differ(&new.store, &was, &is),
         (None, None) => false,
         _ => true,
     }
 }
 
-fn places_differ(old: &Path, new: &Path) -> bool {
+fn places_differ(store: &Path, old: &Path, new: &Path) -> bool {
     let (was, is) = match (old.symlink_metadata(), new.symlink_metadata()) {
         (Ok(was), Ok(is)) => (was, is),
         (Err(_), Err(_)) => return false,
@@ -152,7 +160,7 @@ fn places_differ(old: &Path, new: &Path) -> bool {
         return fs::read_link(old).ok() != fs::read_link(new).ok();
     }
     if !was.is_dir() {
-        return was.len() != is.len() || redirect(old) != redirect(new);
+        return was.len() != is.len() || contents_differ(store, redirect(old), redirect(new));
     }
     let names = |directory: &Path| {
         let entries = fs::read_dir(directory).into_iter().flatten().flatten();
@@ -160,7 +168,32 @@ fn places_differ(old: &Path, new: &Path) -> bool {
     };
     let (old_names, new_names) = (names(old), names(new));
     old_names != new_names
-        || old_names.iter().any(|name| places_differ(&old.join(name), &new.join(name)))
+        || old_names.iter().any(|name| places_differ(store, &old.join(name), &new.join(name)))
+}
+
+/// Compares what two places in the store hold; what cannot be read counts as different.
+fn contents_differ(store: &Path, old: Option<Vec<u8>>, new: Option<Vec<u8>>) -> bool {
+    if old == new {
+        return false;
+    }
+    let open = |place: Option<Vec<u8>>| {
+        let place = place?;
+        let inner = OsStr::from_bytes(place.strip_prefix(b"/")?);
+        Some(BufReader::with_capacity(COMPARE_BYTES, File::open(store.join(inner)).ok()?))
+    };
+    let (Some(mut old), Some(mut new)) = (open(old), open(new)) else { return true };
+    loop {
+        let (Ok(was), Ok(is)) = (old.fill_buf(), new.fill_buf()) else { return true };
+        let count = was.len().min(is.len());
+        if was[..count] != is[..count] || (count == 0 && was.len() != is.len()) {
+            return true;
+        }
+        if count == 0 {
+            return false;
+        }
+        old.consume(count);
+        new.consume(count);
+    }
 }
 
 fn redirect(path: &Path) -> Option<Vec<u8>> {

@@ -1,27 +1,14 @@
-//! What runs: the answer of `systemctl show` as a value.
+//! What runs: the list of `systemctl list-units` as a value.
 
 use std::collections::BTreeMap;
-
-/// Properties that [`parse_show`] wants to be asked for.
-pub const PROPERTIES: &str = "Id,ActiveState,SubState,FragmentPath,DropInPaths,TriggeredBy,Triggers,Transient,ControlGroup,MainPID";
 
 /// A unit that the service manager has loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Observed {
     /// What it does now.
     pub activity: Activity,
-    /// Its file; empty when it has none.
-    pub fragment: String,
-    /// Sockets, timers and paths that start it.
-    pub triggered_by: Vec<String>,
-    /// What it starts.
-    pub triggers: Vec<String>,
-    /// Whether it was made by a program and is in no file of the system.
-    pub transient: bool,
-    /// Its control group, below the root of all.
-    pub control_group: String,
-    /// Its main process; 0 when there is none.
-    pub main_pid: u32,
+    /// Where its definition comes from.
+    pub origin: Origin,
 }
 
 /// What a unit does now.
@@ -38,38 +25,42 @@ pub enum Activity {
     Failed,
 }
 
-/// Reads what `systemctl show --all --property=… '*'` wrote: blocks of `Key=value`, separated by an
-/// empty line. What cannot be understood is left out.
-pub fn parse_show(text: &str) -> BTreeMap<String, Observed> {
+/// Where a unit's definition comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Origin {
+    /// A file of the system, or none at all.
+    #[default]
+    System,
+    /// A generator, at boot or when units were read anew.
+    Generator,
+    /// A program or a person, until the next boot.
+    Runtime,
+}
+
+/// Reads what `systemctl list-units --plain --no-legend --full` wrote: name, whether it is loaded, state,
+/// state of its kind, description. What cannot be understood is left out.
+pub fn parse_units(text: &str) -> BTreeMap<String, Observed> {
     let mut units = BTreeMap::new();
-    for block in text.split("\n\n") {
-        let (mut name, mut sub) = ("", "");
-        let mut unit = Observed::default();
-        for line in block.lines() {
-            let Some((key, value)) = line.split_once('=') else { continue };
-            let words = || value.split_ascii_whitespace().map(str::to_owned).collect();
-            match key {
-                "Id" => name = value,
-                "ActiveState" => unit.activity = activity(value),
-                "SubState" => sub = value,
-                "FragmentPath" => value.clone_into(&mut unit.fragment),
-                "TriggeredBy" => unit.triggered_by = words(),
-                "Triggers" => unit.triggers = words(),
-                "Transient" => unit.transient = value == "yes",
-                "ControlGroup" => value.clone_into(&mut unit.control_group),
-                "MainPID" => unit.main_pid = value.parse().unwrap_or(0),
-                _ => {}
-            }
-        }
+    for line in text.lines() {
+        let mut words = line.split_ascii_whitespace();
+        let (Some(name), Some(_loaded), Some(state), Some(sub)) =
+            (words.next(), words.next(), words.next(), words.next())
+        else {
+            continue;
+        };
         // It has failed already, whatever it is going to try.
-        if sub == "auto-restart" {
-            unit.activity = Activity::Failed;
-        }
-        if !name.is_empty() {
-            units.insert(name.to_owned(), unit);
-        }
+        let state = if sub == "auto-restart" { "failed" } else { state };
+        let observed = Observed { activity: activity(state), origin: Origin::System };
+        units.insert(name.to_owned(), observed);
     }
     units
+}
+
+/// The unit whose processes a control group holds: the first part below the slices. Source: "Control
+/// Groups" in systemd's `docs/CGROUP_DELEGATION.md`.
+pub fn unit_of_group(group: &str) -> Option<&str> {
+    let mut parts = group.split('/').filter(|part| !part.is_empty());
+    parts.find(|part| !part.ends_with(".slice")).filter(|part| part.contains('.'))
 }
 
 fn activity(word: &str) -> Activity {

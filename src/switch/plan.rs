@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::compare::{Difference, compare};
-use super::observed::{Activity, Observed};
+use super::observed::{Activity, Observed, Origin};
 use super::reads::reads;
-use super::unit_file::{Unit, UnitFile, suffix, template_of};
+use super::unit_file::{Unit, UnitFile, stem, suffix, template_of};
 
 /// Units of one system, as far as they matter.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -103,7 +103,7 @@ pub fn plan_units(inputs: &Inputs<'_>) -> UnitPlan {
         let changed_socket = suffix(name) == "socket" && action == Action::StopAndStart;
         plan.add(name, action, why);
         if changed_socket {
-            make_way_for_socket(inputs, &mut plan, name, &observed.triggers);
+            make_way_for_socket(inputs, &mut plan, name);
         }
     }
     start_newly_wanted(inputs, &mut plan);
@@ -127,7 +127,7 @@ pub fn lost_units(
         runs(Some(unit))
             && !runs(after.get(*name))
             && !stopped(name)
-            && !unit.transient
+            && unit.origin == Origin::System
             && new.wanted.contains_key(*name)
             && matches!(new.files.get(*name), Some(UnitFile::Present { .. }))
     });
@@ -137,7 +137,7 @@ pub fn lost_units(
 /// What one loaded unit needs; `None` when it is left alone.
 fn decide(inputs: &Inputs<'_>, name: &str, observed: &Observed) -> Option<(Action, String)> {
     let failed = observed.activity == Activity::Failed;
-    if (observed.activity != Activity::Active && !failed) || observed.transient {
+    if (observed.activity != Activity::Active && !failed) || observed.origin == Origin::Runtime {
         return None;
     }
     let old = inputs.old.files.get(name)?.parse()?;
@@ -277,21 +277,17 @@ fn guarded(name: &str, unit: &Unit, action: Action, why: String) -> (Action, Str
 }
 
 /// A socket cannot be opened anew while its service runs.
-fn make_way_for_socket(
-    inputs: &Inputs<'_>,
-    plan: &mut UnitPlan,
-    socket: &str,
-    services: &[String],
-) {
-    for service in services {
-        let runs = inputs.observed.get(service).is_some_and(|u| u.activity == Activity::Active);
-        let stays = matches!(inputs.new.files.get(service), Some(UnitFile::Present { .. }));
-        if runs && stays {
-            // Who asks next starts it, unless it is enabled for itself.
-            let enabled = inputs.new.wanted.contains_key(service);
-            let action = if enabled { Action::StopAndStart } else { Action::Stop };
-            plan.add(service, action, format!("its socket {socket} is opened anew"));
-        }
+fn make_way_for_socket(inputs: &Inputs<'_>, plan: &mut UnitPlan, socket: &str) {
+    let unit = inputs.old.files.get(socket).and_then(UnitFile::parse).unwrap_or_default();
+    let named = unit.values("Socket", "Service").last().cloned();
+    let service = named.unwrap_or_else(|| format!("{}.service", stem(socket)));
+    let runs = inputs.observed.get(&service).is_some_and(|u| u.activity == Activity::Active);
+    let stays = matches!(inputs.new.files.get(&service), Some(UnitFile::Present { .. }));
+    if runs && stays {
+        // Who asks next starts it, unless it is enabled for itself.
+        let enabled = inputs.new.wanted.contains_key(&service);
+        let action = if enabled { Action::StopAndStart } else { Action::Stop };
+        plan.add(&service, action, format!("its socket {socket} is opened anew"));
     }
 }
 

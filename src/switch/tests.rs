@@ -38,11 +38,6 @@ impl Host {
         self
     }
 
-    fn triggers(mut self, trigger: &str, name: &str) -> Self {
-        self.observed.get_mut(trigger).unwrap().triggers = vec![name.to_owned()];
-        self
-    }
-
     fn old(mut self, name: &str, text: &str) -> Self {
         self.old.files.insert(name.to_owned(), UnitFile::plain(text));
         self
@@ -403,7 +398,7 @@ fn what_does_not_run_is_not_touched() {
         changed.activity("a.service", activity).check(expect![[""]]);
     }
     let mut transient = host().changes("a.service", SERVICE, OTHER);
-    transient.observed.get_mut("a.service").unwrap().transient = true;
+    transient.observed.get_mut("a.service").unwrap().origin = Origin::Runtime;
     transient.check(expect![[""]]);
     // Made by a generator, or by hand in /run: not in the system.
     host().active("a.service").check(expect![[""]]);
@@ -414,10 +409,7 @@ fn what_does_not_run_is_not_touched() {
 fn sockets_stay_open_and_open_anew_when_they_change() {
     let socket = |port: u16| format!("[Socket]\nListenStream={port}\n");
     let pair = |old: u16, new: u16| {
-        host()
-            .changes("a.socket", &socket(old), &socket(new))
-            .triggers("a.socket", "a.service")
-            .both("a.service", SERVICE)
+        host().changes("a.socket", &socket(old), &socket(new)).both("a.service", SERVICE)
     };
     pair(1, 1).active("a.service").new("a.service", OTHER).check(expect![[r#"
         restart a.service: its definition changed
@@ -442,6 +434,13 @@ fn sockets_stay_open_and_open_anew_when_they_change() {
             start a.service: its socket a.socket is opened anew
             start a.socket: its definition changed
         "#]]);
+    let named = |port: u16| format!("[Socket]\nListenStream={port}\nService=b.service\n");
+    let other = host().changes("a.socket", &named(1), &named(2));
+    other.both("b.service", SERVICE).active("b.service").check(expect![[r#"
+        stop a.socket: its definition changed
+        stop b.service: its socket a.socket is opened anew
+        start a.socket: its definition changed
+    "#]]);
     host().changes("systemd-journald.socket", &socket(1), &socket(2)).check(expect![[r#"
         keep systemd-journald.socket: its definition changed; systemd itself listens there
     "#]]);
@@ -614,19 +613,43 @@ fn the_level_is_the_least_that_is_needed_and_allowed() {
 
 #[test]
 fn what_runs_is_read_from_systemctl() {
-    let text = "Id=a.service\nActiveState=active\nSubState=running\nFragmentPath=/usr/lib/x\n\
-                Transient=no\nTriggeredBy=a.socket a.timer\nMainPID=7\nControlGroup=/system.slice/a.service\n\n\
-                Id=b.service\nActiveState=activating\nSubState=auto-restart\nTransient=yes\n\n\
-                ActiveState=active\n\nId=c.mount\nActiveState=reloading\nodd\nMainPID=x\n";
-    let units = parse_show(text);
-    assert_eq!(units.keys().collect::<Vec<_>>(), ["a.service", "b.service", "c.mount"]);
-    let a = &units["a.service"];
-    assert_eq!(a.triggered_by, ["a.socket", "a.timer"]);
-    assert_eq!((a.main_pid, a.transient, a.activity), (7, false, Activity::Active));
-    assert_eq!(a.control_group, "/system.slice/a.service");
-    assert_eq!(units["b.service"].activity, Activity::Failed);
-    assert!(units["b.service"].transient);
-    assert_eq!(units["c.mount"].activity, Activity::Active);
+    let text = "a.service loaded active running A service\n\
+                b.service loaded activating auto-restart B\n\
+                c.mount   loaded reloading mounting /c\n\
+                d.service not-found inactive dead d.service\n\
+                e.service loaded failed failed\nodd\n\n\
+                f.service loaded deactivating stop-sigterm F\n";
+    let units = parse_units(text);
+    let shown: Vec<(&str, Activity)> =
+        units.iter().map(|(name, unit)| (name.as_str(), unit.activity)).collect();
+    assert_eq!(
+        shown,
+        [
+            ("a.service", Activity::Active),
+            ("b.service", Activity::Failed),
+            ("c.mount", Activity::Active),
+            ("d.service", Activity::Inactive),
+            ("e.service", Activity::Failed),
+            ("f.service", Activity::Deactivating),
+        ]
+    );
+}
+
+#[test]
+fn processes_belong_to_the_unit_below_the_slices() {
+    assert_eq!(unit_of_group("/system.slice/a.service/inner"), Some("a.service"));
+    assert_eq!(
+        unit_of_group("/system.slice/system-getty.slice/getty@tty1.service"),
+        Some("getty@tty1.service")
+    );
+    assert_eq!(
+        unit_of_group("/user.slice/user-0.slice/user@0.service/app.slice/x.service"),
+        Some("user@0.service")
+    );
+    assert_eq!(unit_of_group("/init.scope"), Some("init.scope"));
+    assert_eq!(unit_of_group("/system.slice"), None);
+    assert_eq!(unit_of_group("/"), None);
+    assert_eq!(unit_of_group("/odd"), None);
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod sandbox;
 mod signatures;
 mod store;
 mod support;
+mod switch;
 mod tidy;
 mod unpack;
 mod vm;

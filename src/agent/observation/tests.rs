@@ -17,7 +17,7 @@ fn programs_are_read_from_maps_of_memory() {
 }
 
 #[test]
-fn processes_belong_to_the_unit_above_their_group() {
+fn processes_belong_to_units() {
     let directory = tempfile::tempdir().unwrap();
     let places = Places::below(directory.path());
     let write = |process: u32, group: &str| {
@@ -26,11 +26,9 @@ fn processes_belong_to_the_unit_above_their_group() {
     };
     write(5, "/system.slice/a.service/inner");
     write(6, "/user.slice/x");
-    let name = "a.service".to_owned();
-    let by_group = BTreeMap::from([("/system.slice/a.service", &name)]);
-    assert_eq!(unit_of(&places, 5, &by_group), Some(&name));
-    assert_eq!(unit_of(&places, 6, &by_group), None);
-    assert_eq!(unit_of(&places, 7, &by_group), None);
+    assert_eq!(unit_of(&places, 5).as_deref(), Some("a.service"));
+    assert_eq!(unit_of(&places, 6), None);
+    assert_eq!(unit_of(&places, 7), None);
     let mut found = processes(&places);
     found.sort_unstable();
     assert_eq!(found, [5, 6]);

@@ -21,7 +21,7 @@ fn files_are_compared_through_links() {
         write_atomic(&parts[0].join("d/file"), text.as_bytes()).unwrap();
         std::os::unix::fs::symlink("/usr/d/file", parts[1].join("link")).unwrap();
         std::os::unix::fs::symlink("loop", parts[1].join("loop")).unwrap();
-        Names { parts }
+        Names { parts, store: directory.path().to_owned() }
     };
     let (one, same, other) = (make("one", "abc"), make("same", "abc"), make("other", "abcd"));
     for path in ["/usr/d/file", "/etc/link", "/usr/d", "/usr", "/lib/../d"] {
@@ -66,4 +66,25 @@ fn mounts_say_which_system_is_in_place() {
     assert_eq!(known.of_device("0:1"), None);
     write("30 1 0:26 / /usr ro - overlay x ro\n");
     assert!(InPlace::look(&places, &booted).unwrap_err().to_string().contains("/etc"));
+}
+
+#[test]
+fn contents_are_read_when_their_place_is_another() {
+    let store = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        write_atomic(&store.path().join(name), bytes).unwrap();
+        Some(format!("/{name}").into_bytes())
+    };
+    let mut long = vec![7; COMPARE_BYTES + 5];
+    let (one, same) = (write("one", &long), write("same", &long));
+    *long.last_mut().unwrap() = 8;
+    let (other, short) = (write("other", &long), write("short", &long[..9]));
+    let differ = |old: &Option<Vec<u8>>, new: &Option<Vec<u8>>| {
+        contents_differ(store.path(), old.clone(), new.clone())
+    };
+    assert!(!differ(&one, &same));
+    assert!(differ(&one, &other) && differ(&one, &short) && differ(&short, &one));
+    let gone = Some(b"/gone".to_vec());
+    assert!(!differ(&gone, &gone), "the same place is not read");
+    assert!(differ(&gone, &one) && differ(&None, &one));
 }
