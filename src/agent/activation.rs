@@ -11,14 +11,16 @@ use super::error::{AgentError, EXIT_CHECK, EXIT_UNCHANGED};
 use super::events::{Journal, activation_unit};
 use super::health;
 use super::lock::{Lock, Locked};
+use super::next_root;
 use super::observation::{Observation, facts, observe};
 use super::places::{Places, shown};
 use super::process::run as run_program;
 use super::registry::Registry;
 use super::returning;
 use super::service_manager::{self, Verb, act};
+use super::stage::Staged;
 use super::state;
-use super::trees::{InPlace, Stage};
+use super::trees::{InPlace, Names, Stage};
 use super::unit_files::Tree;
 use crate::generation::{Generation, GenerationNumber, Generations, Level, Nonce, Trial, Verdict};
 use crate::store::StorePath;
@@ -55,12 +57,21 @@ pub struct Request {
     pub by: String,
     /// Revision of the files.
     pub commit: Option<String>,
-    /// Also what failed before.
-    pub again: bool,
-    /// Only when it is in the history and good: a rollback.
-    pub only_good: bool,
+    /// What its history may be.
+    pub entry: Entry,
     /// Prepare the boot, but do not begin it.
     pub boot_only: bool,
+}
+
+/// What is asked of a system's history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    /// Nothing, except that it has not failed.
+    NotBad,
+    /// Nothing at all: what failed is tried again.
+    Any,
+    /// It proved itself before: a rollback.
+    Proven,
 }
 
 /// Registers the request and starts the unit that does the work.
@@ -95,7 +106,7 @@ pub fn begin(places: &Places, request: &Request) -> Result<(), AgentError> {
         window_seconds: request.window_seconds,
         outside: request.outside,
     };
-    generations.try_out(trial, request.again)?;
+    generations.try_out(trial, request.entry == Entry::Any)?;
     state::save(places, &generations)?;
     let agent = returning::prepare_agent(places)?;
     let dead = format!("--property=OnFailure={}.service", returning::dead_unit(&request.nonce));
@@ -117,7 +128,7 @@ fn register(
     generations: &mut Generations,
     request: &Request,
 ) -> Result<GenerationNumber, AgentError> {
-    if request.only_good {
+    if request.entry == Entry::Proven {
         let found = generations.find(&request.system);
         return Ok(generations.rollback_target(found)?);
     }
@@ -274,9 +285,16 @@ impl Attempt<'_> {
         let Self { places, .. } = self;
         boot_menu::sync(places, &self.generations, true)?;
         journal.step("boot-entry")?;
+        if level == Level::SoftReboot {
+            let stage = Stage::new(places)?;
+            let names = Names::mount(places, &stage, &self.system)?;
+            let staged = Staged::new(places, &stage, &self.system, &names)?;
+            next_root::prepare(places, &staged)?;
+            journal.step("next-root")?;
+        }
         journal.event("rebooting", json!({ "level": level.as_str() }))?;
         if !boot_only {
-            service_manager::reboot(false)?;
+            service_manager::reboot(level == Level::SoftReboot)?;
         }
         Ok(())
     }
@@ -307,8 +325,10 @@ pub(super) fn switch(
     let mut known = observation.known.clone();
     observation.staged.put_in_place(places, &observation.in_place, &mut known, booted)?;
     journal.step("swapped")?;
-    service_manager::reload(plan.reexec)?;
-    journal.step(if plan.reexec { "reexecuted" } else { "reloaded" })?;
+    if plan.reexec || plan.daemon_reload {
+        service_manager::reload(plan.reexec)?;
+        journal.step(if plan.reexec { "reexecuted" } else { "reloaded" })?;
+    }
     if plan.tmpfiles {
         let words = ["/usr/bin/systemd-tmpfiles", "--create", "--exclude-prefix=/dev"];
         let ended = run_program(&words, TMPFILES)?;

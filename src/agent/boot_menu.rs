@@ -262,27 +262,21 @@ fn write(places: &Places, target: &Path, source: &Source) -> Result<(), AgentErr
 /// Removes entries and kernels that the menu does not have.
 fn remove_stale(esp: &Path, menu: &BootMenu) -> Result<(), AgentError> {
     let wanted: BTreeSet<String> = wanted_files(menu)?.into_keys().collect();
+    // With all its tries there, an entry of the trial that has fewer is an old one.
+    let all_tries = wanted.iter().any(|path| path.contains('+') && esp.join(path).exists());
     for (directory, prefix) in OURS {
         let place = esp.join(directory);
         for entry in fs::read_dir(&place).into_iter().flatten().flatten() {
             let Ok(name) = entry.file_name().into_string() else { continue };
             let path = format!("{directory}/{name}");
-            let counts = generation_of(&name).is_some_and(|number| menu.trial == Some(number))
-                && name.contains('+');
-            if name.starts_with(prefix)
-                && !wanted.contains(&path)
-                && !(counts && !has(&wanted, esp))
-            {
+            let counts = name.contains('+') && generation_of(&name) == menu.trial;
+            let stale = !counts || all_tries;
+            if name.starts_with(prefix) && !wanted.contains(&path) && stale {
                 fs::remove_file(entry.path()).map_err(FileError::at("remove", &entry.path()))?;
             }
         }
     }
     Ok(())
-}
-
-/// Whether the entry with all its tries is there, so that an older count is stale.
-fn has(wanted: &BTreeSet<String>, esp: &Path) -> bool {
-    wanted.iter().any(|path| path.contains('+') && esp.join(path).exists())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::activation::{self, Request};
+use super::activation::{self, Entry, Request};
 use super::boot_menu;
 use super::collect;
 use super::confirmation;
@@ -224,7 +224,7 @@ fn policy(words: &Words) -> Result<Policy, AgentError> {
         Some("boot") => Level::Reboot,
         Some(word) => Level::from_word(word).ok_or_else(|| wrong(word))?,
     };
-    Ok(Policy { at_least, live: true, soft_reboot: false })
+    Ok(Policy { at_least, live: true, soft_reboot: true })
 }
 
 fn activate(places: &Places, words: &Words, streams: &mut Streams<'_>) -> Result<u8, AgentError> {
@@ -241,8 +241,7 @@ fn activate(places: &Places, words: &Words, streams: &mut Streams<'_>) -> Result
         expect: words.number("expect")?,
         by: words.text("by").unwrap_or_else(|| "somebody on the host".into()),
         commit: words.text("commit"),
-        again: words.has("again"),
-        only_good: false,
+        entry: if words.has("again") { Entry::Any } else { Entry::NotBad },
         boot_only: words.text("level").as_deref() == Some("boot"),
     };
     start(places, &request, words.has("detach"), streams)
@@ -280,7 +279,8 @@ fn rollback(places: &Places, words: &Words, streams: &mut Streams<'_>) -> Result
     let generations = state::load(places)?;
     if let Some(trial) = generations.trial().cloned() {
         let system = &generations.get(trial.number)?.system;
-        if trial.level != Level::Live && state::booted(places)? != *system {
+        let in_place = InPlace::look(places, &state::booted(places)?)?;
+        if trial.level != Level::Live && in_place.system() != Some(system) {
             withdraw(places, &trial.nonce)?;
             streams
                 .say(&json!({ "event": "withdrawn", "number": trial.number.get() }).to_string())?;
@@ -301,8 +301,7 @@ fn rollback(places: &Places, words: &Words, streams: &mut Streams<'_>) -> Result
         expect: words.number("expect")?,
         by: words.text("by").unwrap_or_else(|| "somebody on the host".into()),
         commit: None,
-        again: false,
-        only_good: true,
+        entry: Entry::Proven,
         boot_only: false,
     };
     start(places, &request, words.has("detach"), streams)

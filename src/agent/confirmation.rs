@@ -64,12 +64,13 @@ pub fn after_boot(places: &Places) -> Result<(), AgentError> {
     let mut generations = state::load(places)?;
     let booted = state::booted(places)?;
     let mut known = KnownTrees::load(places);
-    known.note(&InPlace::look(places, &booted)?);
+    let in_place = InPlace::look(places, &booted)?;
+    known.note(&in_place);
     known.save(places)?;
     state::point(&places.run().join("booted"), &super::places::shown(&booted))?;
     if let Some(trial) = generations.trial().cloned() {
         let mut journal = Journal::open(places, &trial.nonce)?;
-        let on_trial = generations.get(trial.number)?.system == booted;
+        let on_trial = in_place.system() == Some(&generations.get(trial.number)?.system);
         if on_trial && trial.level != Level::Live {
             returning::prepare_agent(places)?;
             returning::arm_return(places, &trial)?;
@@ -97,7 +98,8 @@ pub fn bless(places: &Places) -> Result<(), AgentError> {
     let generations = state::load(places)?;
     let Some(trial) = generations.trial().cloned() else { return Ok(()) };
     let system = generations.get(trial.number)?.system.clone();
-    if trial.outside || state::booted(places)? != system {
+    let booted = state::booted(places)?;
+    if trial.outside || InPlace::look(places, &booted)?.system() != Some(&system) {
         return Ok(());
     }
     let mut journal = Journal::open(places, &trial.nonce)?;

@@ -25,6 +25,7 @@ pub mod events;
 pub mod health;
 pub mod import;
 pub mod lock;
+pub mod next_root;
 pub mod observation;
 pub mod places;
 pub mod process;

@@ -20,6 +20,15 @@ use crate::switch::{
 /// Where the service manager's own program and libraries lie.
 const MANAGER: [&str; 3] =
     ["/usr/lib/systemd/systemd", "/etc/systemd/system.conf", "/etc/systemd/system.conf.d"];
+/// What the service manager and its generators read.
+const UNITS: [&str; 6] = [
+    "/etc/systemd",
+    "/usr/lib/systemd",
+    "/usr/local/lib/systemd",
+    "/etc/fstab",
+    "/etc/crypttab",
+    "/etc/init.d",
+];
 /// Files from which directories and files below `/var`, `/run` and `/tmp` are made.
 const TMPFILES: [&str; 3] = ["/usr/lib/tmpfiles.d", "/etc/tmpfiles.d", "/usr/share/factory"];
 /// Most bytes of a process's map of memory.
@@ -76,7 +85,7 @@ pub fn observe(
         }
     }
     let names = NamesOfAll { by_system, target: target.clone() };
-    let staged = Staged::new(places, stage, target, names.new())?;
+    let staged = Staged::new(places, stage, target, names.target())?;
     let observed = service_manager::observed(places)?;
     let interesting: BTreeSet<String> = observed
         .iter()
@@ -105,6 +114,7 @@ pub fn observe(
         why,
         units,
         reexec: any_differs(&MANAGER) || manager.is_some(),
+        daemon_reload: any_differs(&UNITS),
         tmpfiles: any_differs(&TMPFILES),
     };
     Ok(Observation { plan, observed, new, staged, in_place, known, names })
@@ -138,12 +148,12 @@ impl Observation {
 }
 
 impl NamesOfAll {
-    fn new(&self) -> &Names {
+    fn target(&self) -> &Names {
         &self.by_system[&self.target]
     }
 
     fn differs(&self, from: &StorePath, path: &str) -> bool {
-        self.by_system.get(from).is_none_or(|old| differs(old, self.new(), path))
+        self.by_system.get(from).is_none_or(|old| differs(old, self.target(), path))
     }
 
     fn changed(&self, from: &StorePath, paths: &BTreeSet<String>) -> BTreeSet<String> {
@@ -207,7 +217,7 @@ impl RunningPrograms<'_> {
     }
 }
 
-/// Device number and path of an executable mapping of a file. Form: proc_pid_maps(5).
+/// Device number and path of an executable mapping of a file. Form: `proc_pid_maps(5)`.
 fn mapped_program(line: &str) -> Option<(&str, &str)> {
     let mut words = line.split_ascii_whitespace();
     let (_range, rights, _offset) = (words.next()?, words.next()?, words.next()?);

@@ -24,7 +24,7 @@ use super::state;
 use super::trees::{InPlace, Stage};
 use crate::exec::files::{FileError, read_limited, write_atomic};
 use crate::generation::{Level, Nonce, Trial};
-use crate::switch::{Activity, Observed, Policy};
+use crate::switch::{Activity, Observed, Policy, suffix};
 
 /// How long the way back waits for whoever still holds the host.
 const WAIT: Duration = Duration::from_secs(20);
@@ -129,7 +129,8 @@ pub(super) fn go_back(
     let system = generations.get(trial.previous)?.system.clone();
     let on_trial = generations.get(trial.number)?.system.clone();
     let booted = state::booted(places)?;
-    if trial.level != Level::Live && booted == on_trial {
+    let runs = InPlace::look(places, &booted)?.system().cloned();
+    if trial.level != Level::Live && runs.as_ref() == Some(&on_trial) {
         // Only another boot leads back; the default is still the old generation.
         generations.fail(&trial.nonce, reason)?;
         state::save(places, &generations)?;
@@ -180,9 +181,7 @@ fn undo(places: &Places, trial: &Trial, journal: &mut Journal) -> Result<(), Age
     let lost: BTreeSet<String> = before
         .into_iter()
         .filter(|name| !runs(name) && observation.new.files.contains_key(name))
-        .filter(|name| {
-            name.ends_with(".service") || name.ends_with(".socket") || name.ends_with(".timer")
-        })
+        .filter(|name| ["service", "socket", "timer"].contains(&suffix(name)))
         .collect();
     // A service that has done its work and ended would only do it again.
     let lost = lost.into_iter().filter(|name| observation.new.wanted.contains_key(name)).collect();

@@ -58,6 +58,11 @@ impl Staged {
         Ok(Self { system: system.clone(), directory })
     }
 
+    /// Which system it is.
+    pub fn system(&self) -> &StorePath {
+        &self.system
+    }
+
     /// A directory whose `usr` and `etc` are the system's.
     pub fn directory(&self) -> &Path {
         &self.directory

@@ -125,13 +125,11 @@ impl Tree {
         let mut path = path.to_owned();
         for _ in 0..LINKS_MAX {
             let place = self.place(&path);
-            match fs::read_link(&place) {
-                Ok(target) => path = joined(&path, target.to_str()?),
-                Err(_) => {
-                    let bytes = read_limited(&place, UNIT_BYTES_MAX).ok()?;
-                    return Some(String::from_utf8_lossy(&bytes).into_owned());
-                }
-            }
+            let Ok(target) = fs::read_link(&place) else {
+                let bytes = read_limited(&place, UNIT_BYTES_MAX).ok()?;
+                return Some(String::from_utf8_lossy(&bytes).into_owned());
+            };
+            path = joined(&path, target.to_str()?);
         }
         None
     }

@@ -16,7 +16,7 @@ pub enum Difference {
 }
 
 /// Keys of `[Unit]` that say nothing about what runs.
-const IGNORED: [&str; 11] = [
+const IGNORED: [&str; 12] = [
     "Description",
     "Documentation",
     "OnFailure",
@@ -28,6 +28,7 @@ const IGNORED: [&str; 11] = [
     "RefuseManualStop",
     "AllowIsolate",
     "CollectMode",
+    "SourcePath",
 ];
 
 /// Compares two definitions of one unit.
@@ -56,9 +57,13 @@ pub fn compare(old: &Unit, new: &Unit) -> Difference {
 fn of_key(section: &str, key: &str, present: bool) -> Difference {
     match (section, key) {
         ("Unit", key) if IGNORED.contains(&key) => Difference::Equal,
-        ("Unit", "SourcePath") => Difference::Equal,
-        ("Unit", "X-Reload-Triggers") | ("Service", "ExecReload") if present => Difference::Reload,
-        ("Unit", "X-Reload-Triggers") | ("Service", "ExecReload") => Difference::Equal,
+        ("Unit", "X-Reload-Triggers") | ("Service", "ExecReload") => {
+            if present {
+                Difference::Reload
+            } else {
+                Difference::Equal
+            }
+        }
         ("Mount", "Options") => Difference::Reload,
         _ => Difference::Restart,
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::unit_file::suffix;
+
 /// A unit that the service manager has loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Observed {
@@ -60,7 +62,7 @@ pub fn parse_units(text: &str) -> BTreeMap<String, Observed> {
 /// Groups" in systemd's `docs/CGROUP_DELEGATION.md`.
 pub fn unit_of_group(group: &str) -> Option<&str> {
     let mut parts = group.split('/').filter(|part| !part.is_empty());
-    parts.find(|part| !part.ends_with(".slice")).filter(|part| part.contains('.'))
+    parts.find(|part| suffix(part) != "slice").filter(|part| !suffix(part).is_empty())
 }
 
 fn activity(word: &str) -> Activity {

@@ -160,10 +160,9 @@ fn paths_in(line: &str) -> impl Iterator<Item = &str> {
 fn is_of_the_system(path: &str) -> bool {
     let parts: Vec<&str> = path.split('/').skip(1).collect();
     let deep_enough = match parts.first() {
-        Some(&"etc") => parts.len() >= 2,
+        // Beside `/etc` the links of `/` into a merged `/usr`.
+        Some(&("etc" | "bin" | "sbin" | "lib" | "lib64")) => parts.len() >= 2,
         Some(&"usr") => parts.len() >= 3,
-        // Merged `/usr`: the links of `/`.
-        Some(&("bin" | "sbin" | "lib" | "lib64")) => parts.len() >= 2,
         _ => false,
     };
     let clean = parts.iter().all(|part| !part.is_empty() && *part != "." && *part != "..");

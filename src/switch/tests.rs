@@ -43,18 +43,18 @@ impl Host {
         self
     }
 
-    fn new(mut self, name: &str, text: &str) -> Self {
+    fn gets(mut self, name: &str, text: &str) -> Self {
         self.new.files.insert(name.to_owned(), UnitFile::plain(text));
         self
     }
 
     fn both(self, name: &str, text: &str) -> Self {
-        self.old(name, text).new(name, text)
+        self.old(name, text).gets(name, text)
     }
 
     /// A unit that runs and whose definition changes.
     fn changes(self, name: &str, old: &str, new: &str) -> Self {
-        self.old(name, old).new(name, new).active(name)
+        self.old(name, old).gets(name, new).active(name)
     }
 
     fn masked(mut self, name: &str) -> Self {
@@ -331,7 +331,7 @@ fn what_is_gone_or_masked_stops() {
 #[test]
 fn only_what_is_wanted_newly_starts() {
     let by = "multi-user.target";
-    host().new("a.service", SERVICE).wanted_after("a.service", by).check(expect![[r#"
+    host().gets("a.service", SERVICE).wanted_after("a.service", by).check(expect![[r#"
         start a.service: multi-user.target begins to want it
     "#]]);
     // Stopped by hand before, and still wanted: it stays as it is.
@@ -342,20 +342,23 @@ fn only_what_is_wanted_newly_starts() {
         .check(expect![[""]]);
     // Enabled already before it existed.
     host()
-        .new("a.service", SERVICE)
+        .gets("a.service", SERVICE)
         .wanted_before("a.service", by)
         .wanted_after("a.service", by)
         .check(expect![[r#"
         start a.service: multi-user.target begins to want it
     "#]]);
-    host().new("a.service", SERVICE).wanted_after("a.service", "sleep.target").check(expect![[""]]);
-    host().new("a.service", SERVICE).check(expect![[""]]);
+    host()
+        .gets("a.service", SERVICE)
+        .wanted_after("a.service", "sleep.target")
+        .check(expect![[""]]);
+    host().gets("a.service", SERVICE).check(expect![[""]]);
     host().masked("a.service").wanted_after("a.service", by).check(expect![[""]]);
     let manual = "[Unit]\nX-OnlyManualStart=1\n[Service]\nExecStart=/usr/bin/a\n";
-    host().new("a.service", manual).wanted_after("a.service", by).check(expect![[""]]);
+    host().gets("a.service", manual).wanted_after("a.service", by).check(expect![[""]]);
     // One follows from the other.
-    let chain = host().new("a.target", "[Unit]\n").wanted_after("a.target", by);
-    chain.new("a.service", SERVICE).wanted_after("a.service", "a.target").check(expect![[r#"
+    let chain = host().gets("a.target", "[Unit]\n").wanted_after("a.target", by);
+    chain.gets("a.service", SERVICE).wanted_after("a.service", "a.target").check(expect![[r#"
         start a.service: a.target begins to want it
         start a.target: multi-user.target begins to want it
     "#]]);
@@ -381,7 +384,7 @@ fn what_is_not_enabled_any_more_stops() {
 #[test]
 fn failed_units_get_another_chance_when_they_change() {
     let failed = || host().activity("a.service", Activity::Failed);
-    failed().old("a.service", SERVICE).new("a.service", OTHER).check(expect![[r#"
+    failed().old("a.service", SERVICE).gets("a.service", OTHER).check(expect![[r#"
         start a.service: it had failed, and its definition changed
     "#]]);
     failed().both("a.service", SERVICE).check(expect![[""]]);
@@ -394,7 +397,7 @@ fn failed_units_get_another_chance_when_they_change() {
 #[test]
 fn what_does_not_run_is_not_touched() {
     for activity in [Activity::Inactive, Activity::Deactivating] {
-        let changed = host().old("a.service", SERVICE).new("a.service", OTHER);
+        let changed = host().old("a.service", SERVICE).gets("a.service", OTHER);
         changed.activity("a.service", activity).check(expect![[""]]);
     }
     let mut transient = host().changes("a.service", SERVICE, OTHER);
@@ -402,7 +405,7 @@ fn what_does_not_run_is_not_touched() {
     transient.check(expect![[""]]);
     // Made by a generator, or by hand in /run: not in the system.
     host().active("a.service").check(expect![[""]]);
-    host().new("a.service", SERVICE).active("a.service").check(expect![[""]]);
+    host().gets("a.service", SERVICE).active("a.service").check(expect![[""]]);
 }
 
 #[test]
@@ -411,7 +414,7 @@ fn sockets_stay_open_and_open_anew_when_they_change() {
     let pair = |old: u16, new: u16| {
         host().changes("a.socket", &socket(old), &socket(new)).both("a.service", SERVICE)
     };
-    pair(1, 1).active("a.service").new("a.service", OTHER).check(expect![[r#"
+    pair(1, 1).active("a.service").gets("a.service", OTHER).check(expect![[r#"
         restart a.service: its definition changed
     "#]]);
     pair(1, 2).check(expect![[r#"
@@ -519,7 +522,7 @@ fn targets_are_started_again_and_never_the_wrong_ones() {
 fn who_conflicts_with_what_starts_stops_first() {
     let by = "multi-user.target";
     let enemy = "[Unit]\nConflicts=b.service\n[Service]\nExecStart=/usr/bin/a\n";
-    let starting = || host().new("a.service", enemy).wanted_after("a.service", by);
+    let starting = || host().gets("a.service", enemy).wanted_after("a.service", by);
     starting().both("b.service", SERVICE).active("b.service").check(expect![[r#"
         stop b.service: it conflicts with a.service, which starts
         start a.service: multi-user.target begins to want it
@@ -533,7 +536,7 @@ fn who_conflicts_with_what_starts_stops_first() {
     "#]]);
     // The other way round, and everything conflicts with a shutdown that is not there.
     let hostile = "[Unit]\nConflicts=a.service shutdown.target\n[Service]\nExecStart=/usr/bin/b\n";
-    let starting = host().new("a.service", SERVICE).wanted_after("a.service", by);
+    let starting = host().gets("a.service", SERVICE).wanted_after("a.service", by);
     starting.both("b.service", hostile).active("b.service").check(expect![[r#"
         stop b.service: it conflicts with a.service, which starts
         start a.service: multi-user.target begins to want it
@@ -662,6 +665,7 @@ fn a_plan_survives_its_text() {
         why: vec!["x".into()],
         units,
         reexec: true,
+        daemon_reload: false,
         tmpfiles: false,
     };
     let text = plan.to_json().to_string();

@@ -26,6 +26,8 @@ pub struct SwitchPlan {
     pub units: UnitPlan,
     /// Whether the service manager itself changed.
     pub reexec: bool,
+    /// Whether it must read all units anew: they, or what generators make units from, changed.
+    pub daemon_reload: bool,
     /// Whether files and directories below `/var`, `/run` and `/tmp` are made anew.
     pub tmpfiles: bool,
 }
@@ -55,6 +57,7 @@ struct RawPlan {
     start: BTreeSet<String>,
     kept: Vec<RawKept>,
     reexec: bool,
+    daemon_reload: bool,
     tmpfiles: bool,
     changed: BTreeMap<String, String>,
 }
@@ -84,6 +87,7 @@ impl SwitchPlan {
                 .map(|(unit, why)| RawKept { unit: unit.clone(), why: why.clone() })
                 .collect(),
             reexec: self.reexec,
+            daemon_reload: self.daemon_reload,
             tmpfiles: self.tmpfiles,
             changed: self.units.why.clone(),
         };
@@ -116,6 +120,7 @@ impl SwitchPlan {
             why: raw.why,
             units,
             reexec: raw.reexec,
+            daemon_reload: raw.daemon_reload,
             tmpfiles: raw.tmpfiles,
         })
     }

@@ -118,16 +118,13 @@ fn logical_lines(text: &str) -> Vec<String> {
             continue;
         }
         let mut joined = open.take().unwrap_or_default();
-        match line.strip_suffix('\\') {
-            Some(part) => {
-                joined.push_str(part);
-                joined.push(' ');
-                open = Some(joined);
-            }
-            None => {
-                joined.push_str(line);
-                lines.push(joined);
-            }
+        if let Some(part) = line.strip_suffix('\\') {
+            joined.push_str(part);
+            joined.push(' ');
+            open = Some(joined);
+        } else {
+            joined.push_str(line);
+            lines.push(joined);
         }
     }
     lines.extend(open);

@@ -1,5 +1,7 @@
 //! A host is switched while it runs, in a real machine: what is touched, what is not, and the way back.
 
+#![expect(clippy::print_stdout, reason = "the times of a switch are worth reading")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -90,7 +90,8 @@ fn a_store_path_arrives_whole_and_proved() {
     let host = host();
     let big: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
     let (listing, contents) = example(&big, &[]);
-    assert_eq!(missing(&host.places, &[listing.path.clone()]).unwrap(), [listing.path.clone()]);
+    let asked = std::slice::from_ref(&listing.path);
+    assert_eq!(missing(&host.places, asked).unwrap(), asked);
     let mut text = listings_text(&[&listing]);
     send(&mut text, &contents[0], (0, contents[0].len()), false);
     send(&mut text, &big, (0, 1000), true);
@@ -103,7 +104,7 @@ fn a_store_path_arrives_whole_and_proved() {
     let place = host.places.store_path(&listing.path);
     assert_eq!(fs::read(place.join("big")).unwrap(), big);
     assert_eq!(fs::metadata(place.join("bin/run")).unwrap().permissions().mode() & 0o777, 0o555);
-    assert!(missing(&host.places, &[listing.path.clone()]).unwrap().is_empty());
+    assert!(missing(&host.places, std::slice::from_ref(&listing.path)).unwrap().is_empty());
     assert_eq!(fs::read_dir(host.places.incoming()).unwrap().count(), 0, "nothing is left over");
     // A second time there is nothing to send.
     let (result, said) = talk(&host, &[listings_text(&[&listing]), b"done\n".to_vec()].concat());
@@ -122,7 +123,7 @@ fn a_broken_line_costs_only_the_rest() {
     text.truncate(text.len() - 100);
     let (result, _) = talk(&host, &text);
     assert!(result.unwrap_err().to_string().contains("the stream ends"));
-    assert_eq!(missing(&host.places, &[listing.path.clone()]).unwrap().len(), 1);
+    assert_eq!(missing(&host.places, std::slice::from_ref(&listing.path)).unwrap().len(), 1);
     let mut text = listings_text(&[&listing]);
     send(&mut text, &big, (70_000, big.len()), true);
     send(&mut text, &contents[0], (0, contents[0].len()), false);
