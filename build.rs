@@ -54,6 +54,7 @@ fn build(program: &str, features: &str, out: &Path) -> PathBuf {
     let triple = env::var("TARGET").expect("cargo sets it");
     let flags =
         ["-Ctarget-feature=+crt-static", "-Copt-level=s", "-Cpanic=abort", "-Cstrip=symbols"];
+    let flags: Vec<String> = flags.map(str::to_owned).into_iter().chain(without_places()).collect();
     let target = out.join("inner");
     let mut command = Command::new(env::var_os("CARGO").expect("cargo sets it"));
     command
@@ -71,4 +72,19 @@ fn build(program: &str, features: &str, out: &Path) -> PathBuf {
     let status = command.status().expect("cargo can be started");
     assert!(status.success(), "building {program} failed: {status}");
     target.join(triple).join("release").join(program)
+}
+
+/// Flags that keep the places of this machine out of the program: two machines build the same bytes.
+fn without_places() -> Vec<String> {
+    let own = env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it");
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cargo")));
+    let registries = home.map(|home| home.join("registry/src")).into_iter();
+    // Below it, the folder's name depends on where crates are fetched from.
+    let registries = registries.flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten());
+    let mut places: Vec<PathBuf> = registries.flatten().map(|entry| entry.path()).collect();
+    places.sort();
+    let flag = |place: &Path, name| format!("--remap-path-prefix={}={name}", place.display());
+    let crates = places.iter().map(|place| flag(place, "/crates"));
+    crates.chain([flag(Path::new(&own), "/nexus-host")]).collect()
 }

@@ -122,6 +122,14 @@ pub enum AgentError {
         /// What is missing.
         problem: String,
     },
+    /// The disk has no room for what is to come.
+    #[error("the disk has {free} bytes free, {needed} are needed")]
+    Space {
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes free.
+        free: u64,
+    },
     /// The boot partition has no room.
     #[error("the boot partition has {free} bytes free, {needed} are needed")]
     BootSpace {
@@ -171,6 +179,7 @@ impl AgentError {
                 "confirm it, or end the trial with `nexus-agent rollback`"
             }
             Self::Generation(GenerationError::Full) => "`nexus-agent gc` forgets old ones",
+            Self::Space { .. } => "`nexus-agent gc` removes what old generations needed",
             Self::BootSpace { .. } => "`nexus-agent gc` removes kernels of old generations",
             Self::Damaged { .. } => "send it again; what arrived was removed",
             Self::State { .. } => {

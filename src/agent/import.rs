@@ -65,6 +65,7 @@ pub fn import(
         listings.into_iter().filter(|listing| !valid(&listing.path)).collect();
     check_references(places, &registry, &listings)?;
     let mut contents = Contents::open(places, &wanted(&listings))?;
+    check_space(places, &listings, &contents)?;
     let say = |output: &mut dyn Write, text: &str| {
         writeln!(output, "{text}").and_then(|()| output.flush()).map_err(answer_failed)
     };
@@ -159,6 +160,23 @@ fn check_references(
         coming.insert(&listing.path);
     }
     Ok(())
+}
+
+/// Refuses before anything is sent when the disk cannot hold it: contents lie there twice for a while.
+fn check_space(
+    places: &Places,
+    listings: &[Listing],
+    contents: &Contents,
+) -> Result<(), AgentError> {
+    let nodes = listings.iter().flat_map(|listing| listing.entries.values());
+    let trees: u64 = nodes.map(ListedNode::disk_bytes).sum();
+    let coming: u64 = contents.wants().map(|want| want.size - want.have).sum();
+    let needed = trees.saturating_add(coming);
+    let store = places.store();
+    let space =
+        rustix::fs::statvfs(&store).map_err(AgentError::at("look at the space of", &store))?;
+    let free = space.f_bavail.saturating_mul(space.f_frsize);
+    if needed > free { Err(AgentError::Space { needed, free }) } else { Ok(()) }
 }
 
 /// Contents of all listings with their sizes.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
@@ -31,6 +32,23 @@ pub struct Lock {
 }
 
 impl Lock {
+    /// Who holds the lock, in his own words; `None` when nobody does.
+    pub fn holder(places: &Places, what: Locked) -> Option<String> {
+        match Self::try_once(places, what) {
+            Ok(_) | Err(None) => None,
+            Err(Some(holder)) => Some(holder),
+        }
+    }
+
+    /// `Err(None)` when it cannot be tried.
+    fn try_once(places: &Places, what: Locked) -> Result<(), Option<String>> {
+        let file = File::open(path(places, what)).map_err(|_| None)?;
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(Some(read_holder(&file))),
+        }
+    }
+
     /// Takes the lock for `holder`, waiting at most `within`.
     ///
     /// # Errors
@@ -44,11 +62,7 @@ impl Lock {
     ) -> Result<Self, AgentError> {
         let directory = places.run();
         std::fs::create_dir_all(&directory).map_err(FileError::at("create", &directory))?;
-        let name = match what {
-            Locked::Host => "lock",
-            Locked::Store => "store.lock",
-        };
-        let path = directory.join(name);
+        let path = path(places, what);
         let mut file = File::options()
             .read(true)
             .write(true)
@@ -59,10 +73,7 @@ impl Lock {
         let deadline = Instant::now() + within;
         while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             if Instant::now() >= deadline {
-                let mut holder = String::new();
-                // Without the text the fact has to do.
-                let _unread = (&file).take(HOLDER_BYTES_MAX).read_to_string(&mut holder);
-                return Err(AgentError::Busy { holder: holder.trim().to_owned() });
+                return Err(AgentError::Busy { holder: read_holder(&file) });
             }
             std::thread::sleep(LOOK);
         }
@@ -71,5 +82,40 @@ impl Lock {
             .and_then(|()| file.write_all(holder.as_bytes()))
             .map_err(FileError::at("write", &path))?;
         Ok(Self { _file: file })
+    }
+}
+
+fn path(places: &Places, what: Locked) -> PathBuf {
+    let name = match what {
+        Locked::Host => "lock",
+        Locked::Store => "store.lock",
+    };
+    places.run().join(name)
+}
+
+fn read_holder(file: &File) -> String {
+    let mut holder = String::new();
+    // Without the text the fact has to do.
+    let _unread = file.take(HOLDER_BYTES_MAX).read_to_string(&mut holder);
+    holder.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_held_by_one_and_says_by_whom() {
+        let directory = tempfile::tempdir().unwrap();
+        let places = Places::below(directory.path());
+        assert_eq!(Lock::holder(&places, Locked::Host), None);
+        let first = Lock::take(&places, Locked::Host, "the first", Duration::ZERO).unwrap();
+        assert_eq!(Lock::holder(&places, Locked::Host).as_deref(), Some("the first"));
+        let error = Lock::take(&places, Locked::Host, "x", Duration::from_millis(60)).unwrap_err();
+        assert_eq!(error.to_string(), "the host is being changed: the first");
+        Lock::take(&places, Locked::Store, "another lock", Duration::ZERO).unwrap();
+        drop(first);
+        assert_eq!(Lock::holder(&places, Locked::Host), None);
+        Lock::take(&places, Locked::Host, "the second", Duration::ZERO).unwrap();
     }
 }

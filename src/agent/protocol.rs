@@ -128,6 +128,19 @@ impl Listing {
     }
 }
 
+impl ListedNode {
+    /// About how much of a disk it takes; whole blocks, and one for what has no contents.
+    pub fn disk_bytes(&self) -> u64 {
+        const BLOCK_BYTES: u64 = 4096;
+        match self {
+            Self::File { size, .. } => {
+                size.div_ceil(BLOCK_BYTES).saturating_add(1).saturating_mul(BLOCK_BYTES)
+            }
+            Self::Directory | Self::Link(_) => BLOCK_BYTES,
+        }
+    }
+}
+
 impl ListingLine {
     /// Reads a line without its end.
     ///

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::boot_menu;
 use super::error::AgentError;
+use super::lock::{Lock, Locked};
 use super::observation::facts;
 use super::places::{Places, shown};
 use super::service_manager;
@@ -67,6 +68,7 @@ pub fn status(places: &Places) -> Result<Value, AgentError> {
         "booted": numbered(&booted),
         "default": generations.default().map(crate::generation::GenerationNumber::get),
         "trial": trial,
+        "busy": Lock::holder(places, Locked::Host),
         "generations": generations_json(&generations),
         "failed_units": failed,
         "reboot_needed": running.map(|running| reboot_needed(places, &booted, running)),

@@ -123,6 +123,74 @@ fn vm_a_running_host_is_switched_confirmed_and_goes_back() {
     assert_eq!(host.page(), "two");
 }
 
+#[test]
+fn vm_power_cuts_and_boots_end_on_a_generation_that_proved_itself() {
+    let bench = Bench::new();
+    let first = bench.build("one", "128MiB", "");
+    let image = bench.image();
+    let second = bench.build("two", "128MiB", "");
+    let mut host = bench.start_on(&image, bench.uefi());
+    host.import(&bench, &first, &second);
+
+    // The power fails while it waits to be confirmed: the host boots what it ran before.
+    let nonce = "a".repeat(32);
+    let events = host.activate(&format!("{second} --trial --window 900 --nonce {nonce}"), 0);
+    assert_eq!((last(&events), host.page().as_str()), ("awaiting", "two"));
+    host.machine.start_again().unwrap();
+    host.machine.wait_booted(BOOT_WITHIN).unwrap();
+    host.wait_idle();
+    let status = host.expect_numbers(1, 1, 1);
+    assert_eq!(status["trial"], Value::Null, "{status:#}");
+    let reason = "the host was restarted before it was confirmed";
+    assert_eq!(status["generations"][1]["reason"], reason, "{status:#}");
+    assert_eq!(host.page(), "one");
+
+    // A soft reboot: all of user space is new, the kernel is the same.
+    let nonce = "b".repeat(32);
+    let words =
+        format!("{second} --trial --again --level soft-reboot --window 900 --nonce {nonce}");
+    let from = host.machine.console_end();
+    host.activate(&format!("{words} --detach"), 0);
+    host.machine.wait_for_console(&["login:"], from, BOOT_WITHIN).unwrap();
+    host.wait_idle();
+    assert_eq!(host.run("systemctl show -p SoftRebootsCount --value"), "1");
+    host.expect_numbers(1, 2, 1);
+    host.agent(&format!("confirm {nonce}"), 0);
+    host.expect_numbers(1, 2, 2);
+    assert_eq!(host.page(), "two");
+
+    // Other arguments of the kernel: only a boot brings them, and it is counted until it is confirmed.
+    let third = bench.build_with_kernel("three", "nexus.test=3");
+    host.import(&bench, &second, &third);
+    let nonce = "c".repeat(32);
+    host.activate(&format!("{third} --trial --window 900 --nonce {nonce} --detach"), 0);
+    host.machine.shell().wait_ready(BOOT_WITHIN).unwrap();
+    host.wait_idle();
+    host.expect_numbers(3, 3, 2);
+    let esp = "mkdir -p /run/esp && mount -o ro /dev/disk/by-partlabel/nexus-esp /run/esp";
+    let entries = format!(
+        "{esp} && ls /run/esp/loader/entries && cat /run/esp/loader/loader.conf; umount /run/esp"
+    );
+    let before = host.run(&entries);
+    assert!(before.contains("nexus-3+2-1.conf") && before.contains("default nexus-*"), "{before}");
+    host.agent(&format!("confirm {nonce}"), 0);
+    let after = host.run(&entries);
+    assert!(after.contains("nexus-3.conf") && after.contains("default nexus-3.conf"), "{after}");
+    host.expect_numbers(3, 3, 3);
+
+    // A system that does not boot is tried three times; then the last good one comes by itself.
+    let fourth = bench.build_with_kernel("four", "init=/does/not/exist");
+    host.import(&bench, &third, &fourth);
+    let nonce = "d".repeat(32);
+    host.activate(&format!("{fourth} --trial --window 900 --nonce {nonce} --detach"), 0);
+    host.machine.shell().wait_ready(BOOT_WITHIN * 2).unwrap();
+    host.wait_idle();
+    let status = host.expect_numbers(3, 3, 3);
+    assert_eq!(status["generations"][3]["reason"], "it did not boot", "{status:#}");
+    assert!(!host.run(&entries).contains("nexus-4"));
+    assert_eq!(host.page(), "three");
+}
+
 /// Where hosts are built and machines started.
 struct Bench {
     workspace: Workspace,
@@ -140,15 +208,37 @@ impl Bench {
 
     /// Builds vps1 with another page, another limit of its service, and more at the end.
     fn build(&self, page: &str, memory: &str, more: &str) -> String {
+        let limit = format!("memory_max = \"{memory}\"");
+        self.build_changed(page, &[("memory_max = \"128MiB\"", &limit)], more)
+    }
+
+    fn build_changed(&self, page: &str, changes: &[(&str, &str)], more: &str) -> String {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("hosts/vps1.toml");
-        let text = std::fs::read_to_string(file).unwrap();
-        let (limit, hello) = ("memory_max = \"128MiB\"", "<p>Hello from vps1.</p>");
-        assert!(text.contains(limit) && text.contains(hello), "vps1 is another host now");
-        let text = text.replace(limit, &format!("memory_max = \"{memory}\""));
-        let text = text.replace(hello, &format!("<p>{page}</p>"));
+        let mut text = std::fs::read_to_string(file).unwrap();
+        let page = format!("<p>{page}</p>");
+        for (from, to) in changes.iter().chain(&[("<p>Hello from vps1.</p>", page.as_str())]) {
+            assert!(text.contains(from), "vps1 is another host now: no {from}");
+            text = text.replacen(from, to, 1);
+        }
         self.workspace.write("hosts/vps1.toml", &format!("{text}\n{more}"));
         let built = self.workspace.run(&["build", "vps1", "--json"]).expect(0).json();
         built["hosts"][0]["system"].as_str().unwrap().to_owned()
+    }
+
+    /// Builds vps1 with another page and one more argument of the kernel.
+    fn build_with_kernel(&self, page: &str, argument: &str) -> String {
+        let kernel = "kernel = \"cloud\"";
+        let with = format!("kernel_arguments = [\"{argument}\"]\n{kernel}");
+        self.build_changed(page, &[(kernel, &with)], "")
+    }
+
+    fn uefi(&self) -> Firmware {
+        let layers = self.tools();
+        let file = |name: &str| {
+            let place = format!("usr/share/OVMF/{name}");
+            layers.iter().map(|layer| layer.join(&place)).find(|path| path.is_file()).unwrap()
+        };
+        Firmware::Ovmf { code: file("OVMF_CODE_4M.fd"), variables: file("OVMF_VARS_4M.fd") }
     }
 
     fn image(&self) -> PathBuf {
@@ -181,6 +271,11 @@ impl Bench {
     }
 
     fn start(&self, image: &Path) -> Host {
+        self.start_on(image, Firmware::SeaBios)
+    }
+
+    fn start_on(&self, image: &Path, firmware: Firmware) -> Host {
+        let name = format!("switch-{}", firmware.name());
         let scratch = tempfile::tempdir().unwrap();
         let accounts = scratch.path().join("accounts");
         let passwd = b"root:x:0:0:root:/root:/bin/sh\n";
@@ -194,15 +289,16 @@ impl Bench {
         let logs = shared_directory().join("logs");
         std::fs::create_dir_all(&logs).unwrap();
         let options = MachineOptions {
-            name: "switch".into(),
+            name: name.clone(),
             image: image.to_owned(),
             disk_bytes: Some(std::fs::metadata(image).unwrap().len() + (1 << 30)),
-            hardware: Hardware::new(Firmware::SeaBios, accelerator),
+            hardware: Hardware::new(firmware, accelerator),
             networks: vec![Network::start(NetworkOptions::default(), interrupt.clone()).unwrap()],
             credentials: Vec::new(),
             scratch: scratch.path().to_owned(),
-            log: logs.join("switch.log"),
-            trouble_is_fatal: true,
+            log: logs.join(format!("{name}.log")),
+            // One of the systems does not boot, on purpose.
+            trouble_is_fatal: false,
             launch: Arc::new(Pinned { environment, layers }),
             interrupt,
         };
@@ -279,6 +375,15 @@ impl Host {
         self.machine.shell().wait_until_succeeds(&wait, LONG).unwrap();
         let text = self.run(&format!("cat {log}"));
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Checks which generations were booted, run, and are booted next; gives the whole status.
+    #[track_caller]
+    fn expect_numbers(&mut self, booted: u32, running: u32, default: u32) -> Value {
+        let status = self.json("status --json");
+        let found = [&status["booted"]["number"], &status["running"]["number"], &status["default"]];
+        assert_eq!(found, [&booted.into(), &running.into(), &Value::from(default)], "{status:#}");
+        status
     }
 
     fn page(&mut self) -> String {

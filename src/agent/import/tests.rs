@@ -204,6 +204,20 @@ fn lies_are_found_out() {
 }
 
 #[test]
+fn what_the_disk_cannot_hold_is_refused_before_it_is_sent() {
+    let host = host();
+    let (mut listing, _) = example(&[1; 3000], &[]);
+    let huge =
+        ListedNode::File { digest: Sha256Digest::of(b"x"), size: 1 << 60, executable: false };
+    listing.entries.insert(TreePath::new("huge").unwrap(), huge);
+    let (result, said) = talk(&host, &listings_text(&[&listing]));
+    let error = result.unwrap_err();
+    assert!(matches!(error, AgentError::Space { .. }), "{error}");
+    assert_eq!(said, "", "nothing was asked for");
+    assert!(error.help().unwrap().contains("gc"));
+}
+
+#[test]
 fn two_imports_do_not_run_at_once() {
     let host = host();
     let _first =
