@@ -28,8 +28,19 @@ const SOURCES: [&str; 16] = [
     "Cargo.toml",
     "Cargo.lock",
 ];
-/// The inner programs, with the features of each.
-const PROGRAMS: [(&str, &str); 2] = [("nexus-init", ""), ("nexus-agent", "agent")];
+/// How all inner programs are made: static and small.
+const FLAGS: [&str; 4] =
+    ["-Ctarget-feature=+crt-static", "-Copt-level=s", "-Cpanic=abort", "-Cstrip=symbols"];
+/// What `nexus-init` is linked with: it has no C library, nothing but its own code.
+const BARE: [&str; 4] = [
+    "-Crelocation-model=static",
+    "-Clink-arg=-nostartfiles",
+    "-Clink-arg=-nostdlib",
+    "-Clink-arg=-static",
+];
+/// The inner programs: name, features, further flags.
+const PROGRAMS: [(&str, &str, &[&str]); 2] =
+    [("nexus-init", "", &BARE), ("nexus-agent", "agent", &[])];
 
 fn main() {
     for source in SOURCES {
@@ -40,8 +51,8 @@ fn main() {
         return;
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
-    for (program, features) in PROGRAMS {
-        let built = build(program, features, &out);
+    for (program, features, flags) in PROGRAMS {
+        let built = build(program, features, flags, &out);
         std::fs::copy(&built, out.join(program)).expect("the built program can be copied");
     }
 }
@@ -50,11 +61,11 @@ fn main() {
 ///
 /// A triple is named although it is the host's own: then the flags are for the program alone and not
 /// for build scripts, which cannot be static.
-fn build(program: &str, features: &str, out: &Path) -> PathBuf {
+fn build(program: &str, features: &str, further: &[&str], out: &Path) -> PathBuf {
     let triple = env::var("TARGET").expect("cargo sets it");
-    let flags =
-        ["-Ctarget-feature=+crt-static", "-Copt-level=s", "-Cpanic=abort", "-Cstrip=symbols"];
-    let flags: Vec<String> = flags.map(str::to_owned).into_iter().chain(without_places()).collect();
+    let mut flags: Vec<String> = FLAGS.map(str::to_owned).to_vec();
+    flags.extend(further.iter().map(|flag| (*flag).to_owned()));
+    flags.extend(without_places());
     let target = out.join("inner");
     let mut command = Command::new(env::var_os("CARGO").expect("cargo sets it"));
     command

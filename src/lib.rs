@@ -21,6 +21,10 @@
 //! | `vm` | test machines in QEMU | through `exec` |
 //! | `cli` | one file per verb; the only printing | printing |
 
+#![cfg_attr(not(any(feature = "builder", feature = "agent")), no_std)]
+
+extern crate alloc;
+
 #[cfg(any(feature = "builder", feature = "agent"))]
 pub mod agent;
 pub mod boot;

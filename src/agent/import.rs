@@ -71,7 +71,7 @@ pub fn import(
     };
     let wants: Vec<String> = contents.wants().map(super::protocol::Want::to_line).collect();
     say(output, &[wants, vec!["go".into()]].concat().join("\n"))?;
-    let received_bytes = receive(&mut lines, &mut contents)?;
+    let received_bytes = receive(places, &mut lines, &mut contents)?;
     place_all(places, &mut registry, &listings, &contents)?;
     for listing in &listings {
         say(output, &format!("valid {}", listing.path))?;
@@ -190,7 +190,11 @@ fn wanted(listings: &[Listing]) -> BTreeMap<Sha256Digest, u64> {
 }
 
 /// Takes frames until `done`; answers the bytes that came.
-fn receive(lines: &mut Lines<'_>, contents: &mut Contents) -> Result<u64, AgentError> {
+fn receive(
+    places: &Places,
+    lines: &mut Lines<'_>,
+    contents: &mut Contents,
+) -> Result<u64, AgentError> {
     let mut received = 0;
     loop {
         let line = lines.next()?;
@@ -198,8 +202,8 @@ fn receive(lines: &mut Lines<'_>, contents: &mut Contents) -> Result<u64, AgentE
             break;
         }
         let frame = Frame::parse(&line).map_err(|problem| lines.wrong(problem))?;
-        received += frame.compressed.unwrap_or(frame.bytes);
-        contents.take(frame, &mut *lines.input)?;
+        received += frame.length();
+        contents.take(places, &frame, &mut *lines.input)?;
     }
     match contents.wants().next() {
         None => Ok(received),

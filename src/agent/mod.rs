@@ -27,6 +27,7 @@ pub mod import;
 pub mod lock;
 pub mod next_root;
 pub mod observation;
+pub mod patch;
 pub mod places;
 pub mod process;
 pub mod protocol;

@@ -71,7 +71,7 @@ pub struct Want {
 }
 
 /// A piece of a content that follows its line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
     /// SHA-256 of the whole content.
     pub digest: Sha256Digest,
@@ -79,8 +79,26 @@ pub struct Frame {
     pub from: u64,
     /// Bytes of the piece.
     pub bytes: u64,
-    /// Bytes that follow when they are one zstd frame; `None`: as they are.
-    pub compressed: Option<u64>,
+    /// How they come.
+    pub form: Form,
+}
+
+/// How the bytes of a piece come over the line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Form {
+    /// As they are.
+    Raw,
+    /// As one zstd frame of so many bytes.
+    Zstd(u64),
+    /// The whole content, as its difference to a file that the host has; see [`super::patch`].
+    Patch {
+        /// Bytes that follow.
+        length: u64,
+        /// The store path that has the file.
+        base: StorePath,
+        /// The file in it.
+        inner: TreePath,
+    },
 }
 
 impl Listing {
@@ -199,11 +217,23 @@ impl Want {
 
 impl Frame {
     /// The line, without its end.
-    pub fn to_line(self) -> String {
-        let Self { digest, from, bytes, compressed } = self;
-        match compressed {
-            None => format!("content {digest} {from} {bytes} raw"),
-            Some(length) => format!("content {digest} {from} {bytes} zstd {length}"),
+    pub fn to_line(&self) -> String {
+        let Self { digest, from, bytes, form } = self;
+        let start = format!("content {digest} {from} {bytes}");
+        match form {
+            Form::Raw => format!("{start} raw"),
+            Form::Zstd(length) => format!("{start} zstd {length}"),
+            Form::Patch { length, base, inner } => {
+                format!("{start} patch {length} {base} {}", path_to_text(inner))
+            }
+        }
+    }
+
+    /// Bytes that follow the line.
+    pub fn length(&self) -> u64 {
+        match &self.form {
+            Form::Raw => self.bytes,
+            Form::Zstd(length) | Form::Patch { length, .. } => *length,
         }
     }
 
@@ -213,23 +243,29 @@ impl Frame {
     ///
     /// What was expected instead.
     pub fn parse(line: &[u8]) -> Result<Self, &'static str> {
-        const EXPECTED: &str = "expected `content`, digest, begin, bytes, and `raw` or `zstd`";
+        const EXPECTED: &str = "expected `content`, digest, begin, bytes, and a form";
         let words: Vec<&[u8]> = line.split(|c| *c == b' ').collect();
         let [b"content", digest, from, bytes, ref form @ ..] = words[..] else {
             return Err(EXPECTED);
         };
-        let compressed = match form {
-            [b"raw"] => None,
-            [b"zstd", length] => Some(number(length).ok_or(EXPECTED)?),
+        let form = match form {
+            [b"raw"] => Form::Raw,
+            [b"zstd", length] => Form::Zstd(number(length).ok_or(EXPECTED)?),
+            [b"patch", length, base, inner] => Form::Patch {
+                length: number(length).ok_or(EXPECTED)?,
+                base: store_path(base).ok_or(EXPECTED)?,
+                inner: place(inner)?,
+            },
             _ => return Err(EXPECTED),
         };
         let digest = text(digest).and_then(|text| text.parse().ok()).ok_or(EXPECTED)?;
         let from = number(from).ok_or(EXPECTED)?;
         let bytes = number(bytes).ok_or(EXPECTED)?;
-        if bytes > FRAME_BYTES_MAX || compressed.is_some_and(|length| length > FRAME_BYTES_MAX) {
+        let frame = Self { digest, from, bytes, form };
+        if bytes > FRAME_BYTES_MAX || frame.length() > FRAME_BYTES_MAX {
             return Err("a frame has at most 16777216 bytes");
         }
-        Ok(Self { digest, from, bytes, compressed })
+        Ok(frame)
     }
 }
 

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::error::AgentError;
-use super::protocol::{FRAME_BYTES_MAX, Frame, ListedNode, Listing, Want};
-use crate::exec::files::FileError;
+use super::patch;
+use super::protocol::{FRAME_BYTES_MAX, Form, Frame, ListedNode, Listing, Want};
+use crate::exec::files::{FileError, read_limited};
 use crate::store::{Sha256Digest, StorePath};
 use crate::tree::TreePath;
 
@@ -98,8 +99,8 @@ pub fn send(
         let packed =
             zstd::bulk::compress(&piece, level).map_err(FileError::at("compress", path))?;
         let smaller = packed.len() < piece.len();
-        let compressed = smaller.then_some(packed.len() as u64);
-        let frame = Frame { digest: want.digest, from, bytes, compressed };
+        let form = if smaller { Form::Zstd(packed.len() as u64) } else { Form::Raw };
+        let frame = Frame { digest: want.digest, from, bytes, form };
         let raw = if smaller { &packed } else { &piece };
         writeln!(output, "{}", frame.to_line())
             .and_then(|()| output.write_all(raw))
@@ -108,4 +109,48 @@ pub fn send(
         from += bytes;
     }
     Ok(sent)
+}
+
+/// A file that the host has, to send others as their difference to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base {
+    /// The store path that has it, on the host too.
+    pub path: StorePath,
+    /// Where it is in there.
+    pub inner: TreePath,
+    /// Where it lies on this machine.
+    pub real: PathBuf,
+}
+
+/// Sends a whole content as its difference to `base`, when that is less; else as [`send`] does.
+///
+/// # Errors
+///
+/// As [`send`]; also when the base cannot be read.
+pub fn send_difference(
+    want: &Want,
+    base: &Base,
+    sources: &Sources,
+    level: i32,
+    output: &mut dyn Write,
+) -> Result<u64, AgentError> {
+    let base_bytes = base.real.metadata().map_err(FileError::at("look at", &base.real))?.len();
+    let fits =
+        want.have == 0 && want.size <= FRAME_BYTES_MAX && base_bytes <= patch::BASE_BYTES_MAX;
+    let Some(path) = sources.get(&want.digest).filter(|_| fits) else {
+        return send(want, sources, level, output);
+    };
+    let old = read_limited(&base.real, patch::BASE_BYTES_MAX)?;
+    let new = read_limited(path, FRAME_BYTES_MAX)?;
+    let patch = patch::make(&old, &new, level).map_err(FileError::at("compress", path))?;
+    if patch.len() as u64 >= want.size / 2 {
+        return send(want, sources, level, output);
+    }
+    let length = patch.len() as u64;
+    let form = Form::Patch { length, base: base.path.clone(), inner: base.inner.clone() };
+    let frame = Frame { digest: want.digest, from: 0, bytes: want.size, form };
+    writeln!(output, "{}", frame.to_line())
+        .and_then(|()| output.write_all(&patch))
+        .map_err(AgentError::at("send", path))?;
+    Ok(length)
 }

@@ -1,5 +1,8 @@
 //! The kernel's command line: what `nexus-init` reads from it, and how it is written.
 
+#[cfg(not(any(feature = "builder", feature = "agent")))]
+use alloc::{borrow::ToOwned as _, string::String};
+
 use thiserror::Error;
 
 /// Says where the root partition is: `PARTLABEL=…`, `PARTUUID=…` or `UUID=…`.

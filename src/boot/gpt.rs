@@ -2,12 +2,24 @@
 //!
 //! Format: UEFI specification 2.10, section 5.3. Sectors are 512 bytes; all numbers little-endian.
 
+#[cfg(not(any(feature = "builder", feature = "agent")))]
+use alloc::{borrow::ToOwned as _, string::String, vec::Vec};
+
 use thiserror::Error;
 
 /// Bytes of a sector.
 pub const SECTOR_BYTES: usize = 512;
 /// Sectors of the partition entries: 128 entries of 128 bytes.
 pub const ENTRY_SECTORS: u64 = 32;
+/// Sectors from the start of the disk to the end of the primary table.
+pub const START_SECTORS: u64 = 2 + ENTRY_SECTORS;
+/// Bytes of the block in which everything lies that growing changes at the start of the disk.
+///
+/// One page, one aligned request: a disk of today writes it whole or not at all, so that no loss of power
+/// leaves a header that does not fit its entries. (Neither GRUB nor the kernel looks at the backup.)
+pub const BLOCK_BYTES: usize = 4096;
+/// Partitions end at a multiple of this many sectors, 1 MiB, as those of every partitioning tool.
+const ALIGNMENT_SECTORS: u64 = 2048;
 /// First bytes of a header.
 const SIGNATURE: &[u8; 8] = b"EFI PART";
 const HEADER_BYTES: usize = 92;
@@ -23,8 +35,8 @@ pub struct GrownTable {
     pub backup_sector: u64,
     /// Bytes of the backup.
     pub backup: Vec<u8>,
-    /// Header and entries for sector 1.
-    pub primary: Vec<u8>,
+    /// The first [`BLOCK_BYTES`] of the disk, to be written in one go.
+    pub block: Vec<u8>,
 }
 
 /// A table that cannot be grown.
@@ -40,35 +52,48 @@ pub enum GptError {
 
 /// Grows the partition called `label`, which is the last one, to the end of the disk.
 ///
-/// `primary` are the sectors from 1 on (header and entries); `None` when there is nothing to grow.
+/// `start` are the first [`START_SECTORS`] of the disk; `None` when there is nothing to grow.
 ///
 /// # Errors
 ///
-/// A damaged table, or another partition behind the one to grow.
-pub fn grown(
-    primary: &[u8],
-    disk_sectors: u64,
-    label: &str,
-) -> Result<Option<GrownTable>, GptError> {
-    let header = primary.get(..HEADER_BYTES).ok_or(GptError::Damaged("it is cut off"))?;
-    let entries = primary
-        .get(SECTOR_BYTES..SECTOR_BYTES + ENTRY_BYTES * ENTRY_COUNT)
-        .ok_or(GptError::Damaged("it is cut off"))?;
+/// A damaged table, another partition behind the one to grow, or one whose entry is not among the first 24.
+pub fn grown(start: &[u8], disk_sectors: u64, label: &str) -> Result<Option<GrownTable>, GptError> {
+    let cut_off = || GptError::Damaged("it is cut off");
+    let header = start.get(SECTOR_BYTES..SECTOR_BYTES + HEADER_BYTES).ok_or_else(cut_off)?;
+    let entries = start.get(2 * SECTOR_BYTES..).ok_or_else(cut_off)?;
+    let entries = entries.get(..ENTRY_BYTES * ENTRY_COUNT).ok_or_else(cut_off)?;
     check_header(header, entries)?;
     let last_sector = disk_sectors.checked_sub(1).ok_or(GptError::Damaged("the disk is empty"))?;
     if number(header, 32) >= last_sector || last_sector <= ENTRY_SECTORS + 34 {
         return Ok(None);
     }
     let last_usable = last_sector - ENTRY_SECTORS - 1;
-    let entries = with_grown_entry(entries, label, last_usable)?;
+    let old_entries = entries;
+    let entries = with_grown_entry(old_entries, label, last_usable)?;
     let primary_header = new_header(header, &entries, [1, last_sector, 2], last_usable);
     let backup_entries = last_sector - ENTRY_SECTORS;
     let backup_header = new_header(header, &entries, [last_sector, 1, backup_entries], last_usable);
+    let mut block = [&start[..SECTOR_BYTES], &primary_header[..], &entries[..]].concat();
+    set_protective_size(&mut block, last_sector);
+    let (_, behind) = entries.split_at(BLOCK_BYTES - 2 * SECTOR_BYTES);
+    if behind != &old_entries[BLOCK_BYTES - 2 * SECTOR_BYTES..] {
+        return Err(GptError::Damaged("the partition's entry is not one of the first"));
+    }
+    block.truncate(BLOCK_BYTES);
     Ok(Some(GrownTable {
         backup_sector: backup_entries,
         backup: [&entries[..], &backup_header[..]].concat(),
-        primary: [&primary_header[..], &entries[..]].concat(),
+        block,
     }))
+}
+
+/// Lets the protective partition of the MBR cover the disk. Source: UEFI specification 2.10, table 5.4.
+fn set_protective_size(block: &mut [u8], last_sector: u64) {
+    let entry = &mut block[446..462];
+    if entry[4] == 0xee {
+        let sectors = u32::try_from(last_sector).unwrap_or(u32::MAX);
+        entry[12..16].copy_from_slice(&sectors.to_le_bytes());
+    }
 }
 
 fn check_header(header: &[u8], entries: &[u8]) -> Result<(), GptError> {
@@ -87,7 +112,7 @@ fn check_header(header: &[u8], entries: &[u8]) -> Result<(), GptError> {
     Ok(())
 }
 
-/// Entries with the last sector of `label` moved to `last_usable`.
+/// Entries with the last sector of `label` moved to `last_usable`, or a little before it.
 fn with_grown_entry(entries: &[u8], label: &str, last_usable: u64) -> Result<Vec<u8>, GptError> {
     let name: Vec<u8> = label.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let is_used = |entry: &&[u8]| entry[..16].iter().any(|byte| *byte != 0);
@@ -100,7 +125,8 @@ fn with_grown_entry(entries: &[u8], label: &str, last_usable: u64) -> Result<Vec
     });
     match entry {
         Some(entry) if number(entry, 40) == last_end => {
-            entry[40..48].copy_from_slice(&last_usable.to_le_bytes());
+            let end = ((last_usable + 1) / ALIGNMENT_SECTORS * ALIGNMENT_SECTORS).max(1) - 1;
+            entry[40..48].copy_from_slice(&end.max(last_end).to_le_bytes());
             Ok(grown)
         }
         _ => Err(GptError::NotLast(label.to_owned())),

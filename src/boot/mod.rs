@@ -5,7 +5,7 @@
 
 pub mod arguments;
 pub mod gpt;
-#[cfg(not(feature = "builder"))]
+#[cfg(not(any(feature = "builder", feature = "agent")))]
 pub mod host;
 
 /// Name of the GPT partition that holds the root file system.

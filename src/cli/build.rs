@@ -13,7 +13,7 @@ use crate::exec::fetch::FetchOptions;
 use crate::exec::init_program::{NEXUS_AGENT, NEXUS_INIT};
 use crate::exec::sources::sources;
 use crate::exec::store::Store;
-use crate::lower::graph::{HostPrograms, host_graph};
+use crate::lower::graph::{HostPrograms, host_graph, image_graph};
 use crate::store::{Sha256Digest, StorePath};
 
 /// A host whose system is in the store.
@@ -28,7 +28,8 @@ pub(super) fn run(session: &Session<'_>, arguments: &Build) -> Result<(), Failur
     let store = session.store()?;
     let mut results = Vec::new();
     for name in &arguments.hosts {
-        let built = build(session, &workspace, &store, name, arguments.offline)?;
+        let how = How { offline: arguments.offline, for_image: arguments.image.is_some() };
+        let built = build(session, &workspace, &store, name, how)?;
         let image = match arguments.image {
             None => None,
             Some(format) => Some(super::image::make(
@@ -58,13 +59,22 @@ pub(super) fn run(session: &Session<'_>, arguments: &Build) -> Result<(), Failur
     Ok(())
 }
 
+/// How a host is built.
+#[derive(Clone, Copy)]
+pub(super) struct How {
+    /// Without the network.
+    pub(super) offline: bool,
+    /// What makes images is made too, at the same time.
+    pub(super) for_image: bool,
+}
+
 /// Makes the system of the host `name`.
 pub(super) fn build(
     session: &Session<'_>,
     workspace: &Workspace,
     store: &Store,
     name: &str,
-    offline: bool,
+    How { offline, for_image }: How,
 ) -> Result<Built, Failure> {
     let system = hosts::system(session, workspace, name)?;
     let lock = hosts::lock_or_make(session, workspace, store, &system, offline)?;
@@ -81,7 +91,10 @@ pub(super) fn build(
     };
     let init = Sha256Digest::of(NEXUS_INIT);
     let programs = HostPrograms { init, agent: Sha256Digest::of(NEXUS_AGENT) };
-    let graph = host_graph(&system, &lock, programs).map_err(Failure::build)?;
+    let mut graph = host_graph(&system, &lock, programs).map_err(Failure::build)?;
+    if for_image {
+        graph.graph.append(image_graph(&lock).map_err(Failure::build)?.graph);
+    }
     let outputs = engine.realise(&graph.graph).map_err(Failure::build)?;
     let path = outputs[graph.system.index()].clone();
     store.add_root(&root_name(name), &path).map_err(Failure::build)?;

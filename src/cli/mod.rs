@@ -1,5 +1,6 @@
 //! The command line: one file per verb; the only part of the program that prints.
 
+mod advice;
 mod arguments;
 mod build;
 mod check;
@@ -44,8 +45,11 @@ pub fn run(words: Vec<OsString>, environment: Environment) -> ExitCode {
     };
     let json = arguments.global.json;
     let ui = ui::Ui::new(arguments.global.quiet, environment.variable("NO_COLOR").is_some());
-    let ended = Session::start(&arguments.global, environment, &ui)
-        .and_then(|session| dispatch(&session, arguments.verb));
+    let ended = Session::start(&arguments.global, environment, &ui).and_then(|session| {
+        let ended = dispatch(&session, arguments.verb);
+        // Whatever failed then, failed because of it: a program in the sandbox that was ended, say.
+        ended.map_err(|e| if session.interrupt.is_set() { e.interrupted() } else { e })
+    });
     match ended {
         Ok(()) => ExitCode::from(exit::DONE),
         Err(failure) => {

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use super::advice::{advice, chain};
 use super::exit;
 use super::ui::Ui;
 use crate::diag::{Diagnostic, to_json};
@@ -34,7 +35,8 @@ impl Failure {
         let error: Box<dyn Error + Send + Sync> = Box::new(error);
         let interrupted = chain(error.as_ref()).any(<dyn Error + 'static>::is::<Interrupted>);
         let code = if interrupted { exit::INTERRUPTED } else { code };
-        Self::Error { code, error, help: None }
+        let help = advice(error.as_ref());
+        Self::Error { code, error, help }
     }
 
     /// Adds what to do about it.
@@ -43,6 +45,15 @@ impl Failure {
             *help = Some(text.into());
         }
         self
+    }
+
+    /// The same after Ctrl-C: nothing is to be done about it.
+    pub(crate) fn interrupted(self) -> Self {
+        match self {
+            Self::Error { error, .. } => Self::Error { code: exit::INTERRUPTED, error, help: None },
+            Self::Shown(_) => Self::Shown(exit::INTERRUPTED),
+            Self::Diagnostics(_) => self,
+        }
     }
 
     /// The exit code.
@@ -62,7 +73,9 @@ impl Failure {
             }
             Self::Diagnostics(diagnostics) => ui.diagnostics(diagnostics),
             Self::Error { code, error, help } => {
-                let causes: Vec<String> = chain(error.as_ref()).map(ToString::to_string).collect();
+                let mut causes: Vec<String> =
+                    chain(error.as_ref()).map(ToString::to_string).collect();
+                causes.dedup();
                 if json {
                     ui.json(&serde_json::json!({ "error": causes, "help": help, "exit": code }));
                 }
@@ -72,17 +85,9 @@ impl Failure {
     }
 }
 
-/// Every error of the chain, outermost first; texts that only repeat the one before are left out.
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
-}
-
 fn show_chain(ui: &Ui, causes: &[String], help: Option<&str>) {
     let mut text = String::new();
     for (index, cause) in causes.iter().enumerate() {
-        if index > 0 && causes[index - 1] == *cause {
-            continue;
-        }
         text += if index == 0 { "error: " } else { "  caused by: " };
         text += cause;
         text.push('\n');

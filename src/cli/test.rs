@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::arguments::{FirmwareChoice, ImageFormat, Test};
-use super::build::{Built, build};
+use super::build::{Built, How, build};
 use super::exit;
 use super::image;
 use super::report::Failure;
@@ -84,7 +84,13 @@ fn test_host(
     name: &str,
     arguments: &Test,
 ) -> Result<Told, Failure> {
-    let built = build(session, workspace, store, name, arguments.offline)?;
+    let built = build(
+        session,
+        workspace,
+        store,
+        name,
+        How { offline: arguments.offline, for_image: true },
+    )?;
     let format = (ImageFormat::Raw, arguments.offline);
     let image = image::make(session, workspace, store, &built, format)?;
     let remembered = remembered_path(store, &image, arguments);

@@ -81,7 +81,8 @@ impl PackageMeta {
         })
     }
 
-    fn replaces(&self, other: &PackageMeta) -> bool {
+    /// Whether it may overwrite files of `other`.
+    pub fn replaces(&self, other: &PackageMeta) -> bool {
         let covers = |replaced: &Replaced| {
             let version = replaced.version.as_ref();
             replaced.name == other.name
@@ -112,11 +113,15 @@ fn replaces(
 
 /// The order of `packages` as layers, bottom first, as positions in the slice.
 ///
-/// A package that replaces another of the set lies above it; apart from that the order is by name.
+/// A package that replaces another of the set lies above it; apart from that the order is by name, with
+/// `base-files` before all others, because the attributes of directories are its to say.
 /// Packages that replace each other in a ring (dpkg: the one unpacked last wins) are also taken by name.
 pub fn layer_order(packages: &[PackageMeta]) -> Vec<usize> {
     let mut by_name: Vec<usize> = (0..packages.len()).collect();
-    by_name.sort_by_key(|&position| (&packages[position].name, packages[position].architecture));
+    by_name.sort_by_key(|&position| {
+        let package = &packages[position];
+        (package.name.as_str() != "base-files", &package.name, package.architecture)
+    });
     let positions: BTreeMap<&PackageName, usize> =
         by_name.iter().rev().map(|&position| (&packages[position].name, position)).collect();
     let mut rank = vec![0; packages.len()];

@@ -41,7 +41,7 @@ impl FileError {
 ///
 /// The step that failed; then the old file is still there and no temporary file is left.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let directory = path.parent().unwrap_or(Path::new("."));
+    let directory = directory_of(path);
     let mut temporary = tempfile::NamedTempFile::new_in(directory)
         .map_err(FileError::at("create a file in", directory))?;
     temporary.write_all(bytes).map_err(FileError::at("write", path))?;
@@ -53,7 +53,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 
 /// Writes a new file in a scratch directory, its folders made; the store syncs it when it is added.
 pub fn write_scratch(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let directory = path.parent().unwrap_or(Path::new("."));
+    let directory = directory_of(path);
     std::fs::create_dir_all(directory).map_err(FileError::at("create", directory))?;
     let mut file = File::create_new(path).map_err(FileError::at("create", path))?;
     file.write_all(bytes).map_err(FileError::at("write", path))
@@ -82,7 +82,15 @@ pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
     Ok(bytes)
 }
 
+/// The directory that holds `path`; for a bare name, which has the empty parent, the current one.
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 fn set_mode(file: &File, mode: u32) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     file.set_permissions(std::fs::Permissions::from_mode(mode))
 }
+
+#[cfg(test)]
+mod tests;

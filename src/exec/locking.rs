@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::debs::LockedDebs;
 use super::engine::{Engine, EngineError};
 use super::environment::Environment;
-use super::fetch::{ArchiveError, Fetcher};
+use super::fetch::{ArchiveError, Fetcher, VerifiedRelease};
 use super::interrupt::Interrupt;
 use super::progress::Progress;
 use super::store::Store;
@@ -15,7 +15,7 @@ use crate::debian::accounts::Accounts as FoundAccounts;
 use crate::debian::index::{IndexError, PackageIndex};
 use crate::debian::lock::{
     AccountName, Accounts, IdWish, Ids, IdsError, Lock, LockedSource, LockedTool, SetName, Suite,
-    Timestamp, Wish, allocate_ids,
+    Timestamp, ToolRequests, Wish, allocate_ids,
 };
 use crate::debian::package::{Architecture, FormError, SourceName};
 use crate::debian::record::PackageRecord;
@@ -113,6 +113,23 @@ pub fn lock_host(
     Ok(lock)
 }
 
+/// Locks the tools `requests` alone, for no host; what `old` has stays where it can.
+///
+/// # Errors
+///
+/// Nothing is written; `old` is still good.
+pub fn lock_tools(
+    locking: &Locking<'_>,
+    requests: ToolRequests,
+    old: &Lock,
+    update: Update<'_>,
+) -> Result<Lock, LockingError> {
+    let archives = read_archives(locking, "amd64")?;
+    let index = archives.index()?;
+    let tools = solve_tools(&index, &requests, old, update)?;
+    Ok(Lock { tool_requests: requests, sources: archives.sources, tools, ..Lock::default() })
+}
+
 /// Packages, tools and sources; no ids yet.
 fn solve(
     locking: &Locking<'_>,
@@ -120,26 +137,43 @@ fn solve(
     old: &Lock,
     update: Update<'_>,
 ) -> Result<Lock, LockingError> {
-    let mut texts: Vec<(SourceName, Vec<u8>)> = Vec::new();
-    let mut sources = Vec::new();
-    let releases = locking.fetcher.releases(locking.sources, locking.environment.now_seconds)?;
-    for index in locking.fetcher.indexes(&releases, &system.architecture)? {
-        texts.push((index.source.parse()?, index.text));
-    }
-    for verified in &releases {
-        sources.push(locked_source(&verified.source, verified.release.date_seconds)?);
-    }
-    let borrowed: Vec<(SourceName, &[u8])> =
-        texts.iter().map(|(name, text)| (name.clone(), &text[..])).collect();
-    let index = PackageIndex::parse(&borrowed, Architecture::Amd64)?;
+    let archives = read_archives(locking, &system.architecture)?;
+    let index = archives.index()?;
     let requests = requests_of(system)?;
     let question =
         Requests { packages: &requests, base: Base::Essential, locked: &old.packages, update };
     let failed = |source| LockingError::Resolve { host: system.name.to_string(), source };
     let packages = resolve(&index, &question).map_err(failed)?.packages;
-    let tools = solve_tools(&index, old, update)?;
     let tool_requests = tool_requests();
+    let tools = solve_tools(&index, &tool_requests, old, update)?;
+    let sources = archives.sources;
     Ok(Lock { requests, tool_requests, sources, packages, tools, ids: Ids::default() })
+}
+
+/// What the archives have now.
+struct Archives {
+    texts: Vec<(SourceName, Vec<u8>)>,
+    sources: Vec<LockedSource>,
+}
+
+impl Archives {
+    fn index(&self) -> Result<PackageIndex<'_>, IndexError> {
+        let borrowed: Vec<(SourceName, &[u8])> =
+            self.texts.iter().map(|(name, text)| (name.clone(), &text[..])).collect();
+        PackageIndex::parse(&borrowed, Architecture::Amd64)
+    }
+}
+
+fn read_archives(locking: &Locking<'_>, architecture: &str) -> Result<Archives, LockingError> {
+    let releases = locking.fetcher.releases(locking.sources, locking.environment.now_seconds)?;
+    let mut texts: Vec<(SourceName, Vec<u8>)> = Vec::new();
+    for index in locking.fetcher.indexes(&releases, architecture)? {
+        texts.push((index.source.parse()?, index.text));
+    }
+    let locked =
+        |verified: &VerifiedRelease| locked_source(&verified.source, verified.release.date_seconds);
+    let sources = releases.iter().map(locked).collect::<Result<_, _>>()?;
+    Ok(Archives { texts, sources })
 }
 
 /// What a host asks for, as requests to the resolver.
@@ -153,14 +187,15 @@ pub fn requests_of(system: &System) -> Result<BTreeSet<Request>, FormError> {
 
 fn solve_tools(
     index: &PackageIndex<'_>,
+    requests: &ToolRequests,
     old: &Lock,
     update: Update<'_>,
 ) -> Result<Vec<LockedTool>, LockingError> {
     let mut sets_of: BTreeMap<PackageRecord, BTreeSet<SetName>> = BTreeMap::new();
     let locked: Vec<PackageRecord> = old.tools.iter().map(|tool| tool.package.clone()).collect();
-    for (set, requests) in tool_requests() {
+    for (set, requests) in requests {
         let question =
-            Requests { packages: &requests, base: Base::Nothing, locked: &locked, update };
+            Requests { packages: requests, base: Base::Nothing, locked: &locked, update };
         let failed = |source| LockingError::Tools { set: set.to_string(), source };
         for package in resolve(index, &question).map_err(failed)?.packages {
             sets_of.entry(package).or_default().insert(set.clone());

@@ -5,10 +5,11 @@
 //! stays; any other path may come from two packages only when one of them says that it replaces the
 //! other, and then its own wins. A file that loses its place lives on under its further names.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use thiserror::Error;
 
+use crate::debian::layers::PackageMeta;
 use crate::store::StorePath;
 use crate::tree::links::Links;
 use crate::tree::{Entry, Manifest, Node, StoreFile, Tree, TreePath};
@@ -16,10 +17,8 @@ use crate::tree::{Entry, Manifest, Node, StoreFile, Tree, TreePath};
 /// An unpacked package.
 #[derive(Debug, Clone)]
 pub struct Layer {
-    /// Name of the package.
-    pub name: String,
-    /// Names in its `Replaces`, versions left out: what is installed together is a given here.
-    pub replaces: BTreeSet<String>,
+    /// What its control file says.
+    pub meta: PackageMeta,
     /// Where it lies.
     pub path: StorePath,
     /// What it holds.
@@ -40,47 +39,6 @@ pub struct ConflictError {
     pub second: String,
 }
 
-/// Order in which packages lie over each other, lowest first: who replaces comes above the replaced,
-/// otherwise the given order stays. Positions in `packages`.
-pub fn layer_order(packages: &[(&str, &BTreeSet<String>)]) -> Vec<usize> {
-    let position: BTreeMap<&str, usize> =
-        packages.iter().enumerate().map(|(index, (name, _))| (*name, index)).collect();
-    let mut order = Vec::with_capacity(packages.len());
-    let mut state = vec![Visit::New; packages.len()];
-    for index in 0..packages.len() {
-        visit(index, packages, &position, &mut state, &mut order);
-    }
-    order
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Visit {
-    New,
-    Open,
-    Done,
-}
-
-/// Depth first: the replaced go below. A circle of replacements is cut where it closes.
-fn visit(
-    index: usize,
-    packages: &[(&str, &BTreeSet<String>)],
-    position: &BTreeMap<&str, usize>,
-    state: &mut [Visit],
-    order: &mut Vec<usize>,
-) {
-    if state[index] != Visit::New {
-        return;
-    }
-    state[index] = Visit::Open;
-    for replaced in packages[index].1 {
-        if let Some(below) = position.get(replaced.as_str()) {
-            visit(*below, packages, position, state, order);
-        }
-    }
-    state[index] = Visit::Done;
-    order.push(index);
-}
-
 /// The union of `layers`, lowest first.
 ///
 /// # Errors
@@ -93,7 +51,7 @@ pub fn compose(layers: Vec<Layer>) -> Result<Tree, ConflictError> {
     let mut packages = Vec::with_capacity(layers.len());
     for (index, layer) in layers.into_iter().enumerate() {
         let mut new = layer.manifest.into_tree(&layer.path);
-        packages.push((layer.name, layer.replaces));
+        packages.push(layer.meta);
         let mut lost = Vec::new();
         for (path, entry) in &new {
             let Some(present) = tree.get(path) else { continue };
@@ -102,8 +60,9 @@ pub fn compose(layers: Vec<Layer>) -> Result<Tree, ConflictError> {
                 Settled::Keep => lost.push(path.clone()),
                 Settled::Take => {}
                 Settled::Conflict => {
-                    let (path, first) = (path.clone(), first.0.clone());
-                    return Err(ConflictError { path, first, second: packages[index].0.clone() });
+                    let (first, second) =
+                        (first.name.to_string(), packages[index].name.to_string());
+                    return Err(ConflictError { path: path.clone(), first, second });
                 }
             }
         }
@@ -126,8 +85,8 @@ enum Settled {
 fn settle(
     present: &Entry<StoreFile>,
     new: &Entry<StoreFile>,
-    old_package: &(String, BTreeSet<String>),
-    new_package: &(String, BTreeSet<String>),
+    old_package: &PackageMeta,
+    new_package: &PackageMeta,
 ) -> Settled {
     match (&present.node, &new.node) {
         (Node::Directory | Node::Symlink(_), Node::Directory)
@@ -136,8 +95,8 @@ fn settle(
         (Node::Directory, _) | (_, Node::Directory) => Settled::Conflict,
         // Two packages may bring the very same link, as they may bring the same directory.
         (Node::Symlink(a), Node::Symlink(b)) if a == b => Settled::Keep,
-        _ if new_package.1.contains(&old_package.0) => Settled::Take,
-        _ if old_package.1.contains(&new_package.0) => Settled::Keep,
+        _ if new_package.replaces(old_package) => Settled::Take,
+        _ if old_package.replaces(new_package) => Settled::Keep,
         _ => Settled::Conflict,
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::recipe::{Graph, HostAccount, HostContent, HostFile, Recipe, RecipeId, Role, Step};
+use super::recipe::{
+    Graph, Helper, HostAccount, HostContent, HostFile, Recipe, RecipeId, Role, Step,
+};
 use super::tools::{IMAGE, tools_for};
 use crate::debian::accounts::Ids;
 use crate::debian::lock::{AccountName, Lock};
@@ -106,9 +108,14 @@ pub fn tools_graph(lock: &Lock, set: &str) -> Result<Graph, StorePathError> {
 }
 
 /// `caddy_2.6.2-5_amd64`: dpkg's own way to name a package file, with what Nix refuses replaced.
+pub fn package_file_name(name: &str, version: &str, architecture: &str) -> String {
+    format!("{name}_{version}_{architecture}").replace([':', '~'], "-")
+}
+
 fn package_store_name(package: &PackageRecord) -> Result<StorePathName, StorePathError> {
     let PackageRecord { name, version, architecture, .. } = package;
-    let text = format!("{name}_{version}_{architecture}").replace([':', '~'], "-");
+    let architecture = architecture.to_string();
+    let text = package_file_name(name.as_str(), version.as_str(), &architecture);
     StorePathName::new(&text)
 }
 
@@ -154,7 +161,9 @@ pub fn host_graph(
         inputs: Vec::new(),
     });
     let mut inputs = vec![(Role::Base, base), (Role::Files, files), (Role::Agent, agent)];
-    if let (Some(kernel), Some(depmod)) = (kernel_of(&lock.packages), helpers.get("depmod")) {
+    if let (Some(kernel), Some(depmod)) =
+        (kernel_of(&lock.packages), helpers.get(&Helper::KernelModules))
+    {
         let kernel = (Role::Package, packages[kernel]);
         let initrd = graph.add(Recipe {
             name: StorePathName::new("initrd")?,
@@ -188,28 +197,24 @@ pub fn epoch_of(lock: &Lock) -> u64 {
     lock.sources.iter().map(|source| source.date.seconds()).max().unwrap_or(0)
 }
 
-/// The helpers that these packages need, by name.
+/// The helpers that these packages need.
 fn helper_recipes(
     graph: &mut Graph,
     packages: &[PackageRecord],
     inputs: &[(Role, RecipeId)],
     epoch: u64,
-) -> Result<BTreeMap<&'static str, RecipeId>, StorePathError> {
-    let mut helpers = BTreeMap::new();
+) -> Result<BTreeMap<Helper, RecipeId>, StorePathError> {
     let has = |name: &str| packages.iter().any(|package| package.name.as_str() == name);
-    let mut add = |name: &'static str, step: Step| -> Result<(), StorePathError> {
-        let name_in_store = StorePathName::new(name)?;
-        let recipe = Recipe { name: name_in_store, step, inputs: inputs.to_vec() };
-        helpers.insert(name, graph.add(recipe));
-        Ok(())
+    let is_needed = |helper: &Helper| {
+        let has_work = *helper != Helper::KernelModules || kernel_of(packages).is_some();
+        has_work && has(helper.package())
     };
-    if kernel_of(packages).is_some() && has("kmod") {
-        add("depmod", Step::Depmod { epoch })?;
-    }
-    if has("udev") {
-        add("hwdb", Step::Hwdb { epoch })?;
-    }
-    Ok(helpers)
+    let mut add = |helper: Helper| {
+        let name = StorePathName::new(helper.output())?;
+        let step = Step::Help { helper, epoch };
+        Ok((helper, graph.add(Recipe { name, step, inputs: inputs.to_vec() })))
+    };
+    Helper::ALL.into_iter().filter(is_needed).map(&mut add).collect()
 }
 
 /// Position of the package that holds the kernel: `linux-image-` and a version.

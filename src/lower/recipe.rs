@@ -69,13 +69,10 @@ pub enum Step {
         /// Seconds since 1970 that scripts and files get as their time.
         epoch: u64,
     },
-    /// A kernel's modules → the indexes that `modprobe` reads. Inputs: all packages.
-    Depmod {
-        /// Seconds since 1970 that the files bear.
-        epoch: u64,
-    },
-    /// udev's data → the binary hardware database. Inputs: all packages.
-    Hwdb {
+    /// Files of many packages → what one program makes of them. Inputs: all packages.
+    Help {
+        /// The program.
+        helper: Helper,
         /// Seconds since 1970 that the files bear.
         epoch: u64,
     },
@@ -122,6 +119,41 @@ pub enum Step {
     },
 }
 
+/// A program that maintainer scripts would call, and that is called once for all of them instead: it is
+/// slow, and makes files from the files of many packages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Helper {
+    /// `depmod`: which kernel module needs which.
+    KernelModules,
+    /// `systemd-hwdb`: what udev knows about devices.
+    HardwareDatabase,
+    /// `update-ca-certificates`: the certificates that TLS clients trust.
+    Certificates,
+}
+
+impl Helper {
+    /// All helpers.
+    pub const ALL: [Self; 3] = [Self::KernelModules, Self::HardwareDatabase, Self::Certificates];
+
+    /// The Debian package that has the program.
+    pub fn package(self) -> &'static str {
+        match self {
+            Self::KernelModules => "kmod",
+            Self::HardwareDatabase => "udev",
+            Self::Certificates => "ca-certificates",
+        }
+    }
+
+    /// Name of the output in the store.
+    pub fn output(self) -> &'static str {
+        match self {
+            Self::KernelModules => "depmod",
+            Self::HardwareDatabase => "hwdb",
+            Self::Certificates => "certificates",
+        }
+    }
+}
+
 /// A file that the host file asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostFile {
@@ -166,10 +198,11 @@ impl Step {
     pub fn label(&self) -> &'static str {
         match self {
             Step::Unpack { .. } => "unpack 1",
-            Step::Configure { .. } => "configure 1",
-            Step::Depmod { .. } => "depmod 1",
-            Step::Hwdb { .. } => "hwdb 1",
-            Step::Base { .. } => "base 1",
+            Step::Configure { .. } => "configure 2",
+            Step::Help { helper: Helper::KernelModules, .. } => "depmod 2",
+            Step::Help { helper: Helper::HardwareDatabase, .. } => "hwdb 2",
+            Step::Help { helper: Helper::Certificates, .. } => "certificates 1",
+            Step::Base { .. } => "base 2",
             Step::Files { .. } => "files 1",
             Step::Initrd { .. } => "initrd 1",
             Step::Agent { .. } => "agent 1",
@@ -183,8 +216,7 @@ impl Step {
         match self {
             Step::Unpack { .. } => "unpack",
             Step::Configure { .. } => "configure",
-            Step::Depmod { .. } => "index kernel modules of",
-            Step::Hwdb { .. } => "make the hardware database of",
+            Step::Help { .. } => "make the files of",
             Step::Base { .. } => "compose",
             Step::Files { .. } => "write files of",
             Step::Initrd { .. } => "make the initrd of",
@@ -201,7 +233,7 @@ impl Step {
             Step::Configure { ids, epoch } => {
                 [vec![format!("epoch {epoch}")], id_lines(ids)].concat()
             }
-            Step::Depmod { epoch } | Step::Hwdb { epoch } | Step::Base { epoch } => {
+            Step::Help { epoch, .. } | Step::Base { epoch } => {
                 vec![format!("epoch {epoch}")]
             }
             Step::Files { files, groups, accounts, ids, epoch } => {
@@ -286,6 +318,16 @@ impl Graph {
         assert!(recipe.inputs.iter().all(|(_, input)| *input < id), "inputs are added first");
         self.recipes.push(recipe);
         id
+    }
+
+    /// Adds all recipes of `other`, so that they are made at the same time as those that are here.
+    pub fn append(&mut self, other: Graph) {
+        let offset = self.recipes.len();
+        let moved = |(role, RecipeId(index))| (role, RecipeId(index + offset));
+        for recipe in other.recipes {
+            let inputs = recipe.inputs.into_iter().map(moved).collect();
+            self.recipes.push(Recipe { inputs, ..recipe });
+        }
     }
 
     /// The recipe at `id`.

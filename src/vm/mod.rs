@@ -4,7 +4,7 @@
 //! that checks use is a unit handed over by the firmware tables ([`shell`]). Everything that is asked
 //! "from outside" goes through [`network`], a small host in this process at the other end of the cable.
 
-mod base64;
+pub mod base64;
 pub mod checks;
 pub mod console;
 mod cpu;

@@ -1,23 +1,20 @@
 //! The resolver makes the choice of the real apt, over request sets of real server software.
 //!
-//! An apt program is given package indexes through local flat repositories and an empty dpkg status, so it
-//! needs neither root nor network; any apt will do, also one in a sandbox. The indexes of trixie come from
-//! the machine's mirror.
+//! The apt of the toolbox is given package indexes through local flat repositories and an empty dpkg status, so
+//! it needs neither root nor network. The indexes of trixie come from the mirror, through our own fetching.
 #![expect(clippy::unwrap_used, reason = "a test whose preparations fail has failed")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 
 use nexus_host::debian::index::PackageIndex;
 use nexus_host::debian::package::{Architecture, SourceName};
 use nexus_host::debian::resolve::{Base, Request, Requests, Update, resolve};
 use nexus_host::debian::version::compare_versions;
-use nexus_host::exec::environment::Environment;
 use nexus_host::exec::files::write_atomic;
-use nexus_host::exec::process;
 use rayon::prelude::*;
+
+use crate::toolbox::{indexes, tool};
 
 /// Texts of `Packages`, in the order of apt's sources.
 type Indexes = Vec<(SourceName, Vec<u8>)>;
@@ -79,16 +76,15 @@ const SETS: &[&str] = &[
     "libreoffice texlive",
 ];
 
-/// An apt program with its own root, fed with indexes.
+/// The real apt with a root of its own, fed with indexes.
 struct Apt {
-    program: OsString,
-    search_path: OsString,
-    root: PathBuf,
+    root: tempfile::TempDir,
 }
 
 impl Apt {
-    /// Prepares a root for `program` (looked for in `search_path`) below `root`.
-    fn new(program: &OsStr, search_path: &OsStr, root: &Path) -> Self {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
         for dir in ["etc/preferences.d", "lists/partial", "cache/archives/partial"] {
             std::fs::create_dir_all(root.join(dir)).unwrap();
         }
@@ -113,23 +109,19 @@ impl Apt {
         let lines = configuration.map(|(name, value)| format!("{name} \"{value}\";\n")).concat();
         let lines = lines + "APT::Architectures { \"amd64\"; };\n";
         write_atomic(&root.join("apt.conf"), lines.as_bytes()).unwrap();
-        Self { program: program.into(), search_path: search_path.into(), root: root.into() }
+        Self { root: directory }
     }
 
     /// Gives apt `indexes` as local repositories.
     fn feed(&self, indexes: &[(SourceName, Vec<u8>)]) {
         let mut sources = String::new();
         for (name, text) in indexes {
-            let dir = self.root.join("repositories").join(name.as_str());
+            let dir = self.root.path().join("repositories").join(name.as_str());
             std::fs::create_dir_all(&dir).unwrap();
             write_atomic(&dir.join("Packages"), text).unwrap();
             writeln!(sources, "deb [trusted=yes] file:{} ./", dir.display()).unwrap();
         }
-        self.update(&sources);
-    }
-
-    fn update(&self, sources: &str) {
-        write_atomic(&self.root.join("etc/sources.list"), sources.as_bytes()).unwrap();
+        write_atomic(&self.root.path().join("etc/sources.list"), sources.as_bytes()).unwrap();
         let (good, output) = self.run(&["update"]);
         assert!(good, "apt-get update failed:\n{output}");
     }
@@ -152,61 +144,12 @@ impl Apt {
     }
 
     fn run(&self, arguments: &[&str]) -> (bool, String) {
-        let mut command = process::command(&self.program);
-        command.args(arguments).env("APT_CONFIG", self.root.join("apt.conf"));
-        command.env("PATH", &self.search_path).env("LC_ALL", "C.UTF-8");
-        let output = command.output().expect("this test needs apt-get; it is not skipped");
+        let root = self.root.path();
+        let apt = tool("apt-get").sees(root).env("APT_CONFIG", root.join("apt.conf"));
+        let output = apt.args(arguments).output();
         let text = [&output.stdout[..], &output.stderr[..]].concat();
         (output.status.success(), String::from_utf8_lossy(&text).into_owned())
     }
-}
-
-/// The machine's apt in a root of its own; the directory is removed with the first value.
-fn machine_apt() -> (tempfile::TempDir, Apt, Environment) {
-    let environment = Environment::of_process().unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let search_path = environment.variable("PATH").expect("PATH is set").to_owned();
-    let apt = Apt::new(OsStr::new("apt-get"), &search_path, dir.path());
-    (dir, apt, environment)
-}
-
-/// trixie, its updates and its security updates, as apt itself fetches them.
-fn trixie(apt: &Apt, mirror: &str) -> Indexes {
-    let security = mirror.strip_suffix("/debian").map(|base| format!("{base}/debian-security"));
-    let security = security.unwrap_or_else(|| format!("{mirror}-security"));
-    let suites = [
-        ("trixie", mirror, "trixie"),
-        ("trixie-updates", mirror, "trixie-updates"),
-        ("trixie-security", &security, "trixie-security"),
-    ];
-    // What is compared is the choice among the packages; signatures are tested elsewhere.
-    let line = |(_, uri, suite): &(_, &str, _)| format!("deb [trusted=yes] {uri} {suite} main\n");
-    apt.update(&suites.iter().map(line).collect::<String>());
-    let lists: Vec<PathBuf> =
-        std::fs::read_dir(apt.root.join("lists")).unwrap().map(|e| e.unwrap().path()).collect();
-    let text = |suite: &str| {
-        let end = format!("_dists_{suite}_main_binary-amd64_Packages");
-        let is_it = |path: &&PathBuf| path.to_string_lossy().ends_with(&end);
-        let path = lists.iter().find(is_it).expect("apt keeps the index in its lists");
-        std::fs::read(path).unwrap()
-    };
-    suites.iter().map(|(name, _, suite)| (name.parse().unwrap(), text(suite))).collect()
-}
-
-/// The mirror that tests use: a variable, else the first of the machine's apt sources.
-fn mirror(environment: &Environment) -> String {
-    if let Some(mirror) = environment.text("NEXUS_HOST_DEBIAN_MIRROR") {
-        return mirror.trim_end_matches('/').to_owned();
-    }
-    let parts = std::fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten();
-    let mut files: Vec<PathBuf> = parts.map(|entry| entry.path()).collect();
-    files.push("/etc/apt/sources.list".into());
-    let texts: String =
-        files.iter().filter_map(|path| std::fs::read_to_string(path).ok()).collect();
-    let is_debian =
-        |word: &&str| word.contains("://") && word.trim_end_matches('/').ends_with("/debian");
-    let found = texts.split_whitespace().find(is_debian);
-    found.expect("no NEXUS_HOST_DEBIAN_MIRROR and no apt sources").trim_end_matches('/').to_owned()
 }
 
 fn parse(indexes: &Indexes) -> PackageIndex<'_> {
@@ -247,8 +190,7 @@ fn difference(apt: &Choice, ours: &Choice) -> String {
 
 #[test]
 fn sets_of_real_software_are_resolved_as_apt_does() {
-    let (_dir, apt, environment) = machine_apt();
-    let indexes = trixie(&apt, &mirror(&environment));
+    let (apt, indexes) = (Apt::new(), indexes());
     apt.feed(&indexes);
     let index = parse(&indexes);
     let essential = essential(&index);
@@ -337,7 +279,7 @@ impl Numbers {
 
 #[test]
 fn small_random_worlds_are_resolved_as_apt_does() {
-    let (_dir, apt, _) = machine_apt();
+    let apt = Apt::new();
     let mut numbers = Numbers(1);
     let (mut met, mut differences) = (0, Vec::new());
     for round in 0..60 {
@@ -366,8 +308,7 @@ fn small_random_worlds_are_resolved_as_apt_does() {
 /// Both refuse what contradicts itself.
 #[test]
 fn what_apt_refuses_is_refused_with_a_reason() {
-    let (_dir, apt, environment) = machine_apt();
-    let indexes = trixie(&apt, &mirror(&environment));
+    let (apt, indexes) = (Apt::new(), indexes());
     apt.feed(&indexes);
     let index = parse(&indexes);
     for set in ["dracut initramfs-tools", "exim4 postfix", "systemd-sysv sysvinit-core"] {
@@ -380,14 +321,12 @@ fn what_apt_refuses_is_refused_with_a_reason() {
 
 #[test]
 fn versions_are_ordered_as_dpkg_does() {
-    let environment = Environment::of_process().unwrap();
-    let search_path = environment.variable("PATH").expect("PATH is set").to_owned();
     let parts = [
         "1", "1.0", "01", "1~", "1~0", "1.0~rc1", "1+", "1a", "1.", "1.2.3", "10", "9", "1:1",
         "0:1", "1-1", "1-0", "1-1~", "1-1+b1", "1.0-", "1--1",
     ];
     let versions: Vec<&str> = parts.into_iter().filter(|v| !v.ends_with('-')).collect();
-    let mut wrong = Vec::new();
+    let mut claims = String::new();
     for left in &versions {
         for right in &versions {
             let operator = match compare_versions(left, right) {
@@ -395,13 +334,17 @@ fn versions_are_ordered_as_dpkg_does() {
                 std::cmp::Ordering::Equal => "eq",
                 std::cmp::Ordering::Greater => "gt",
             };
-            let mut command = process::command(OsStr::new("dpkg"));
-            command.args(["--compare-versions", left, operator, right]).env("PATH", &search_path);
-            let status = command.status().expect("this test needs dpkg; it is not skipped");
-            if !status.success() {
-                wrong.push(format!("{left} {operator} {right}"));
-            }
+            writeln!(claims, "{left} {operator} {right}").unwrap();
         }
     }
-    assert!(wrong.is_empty(), "dpkg says otherwise: {wrong:?}");
+    let script = "n=0; while read -r left operator right; do n=$((n + 1)); \
+                  dpkg --compare-versions \"$left\" \"$operator\" \"$right\" || \
+                  echo \"$left $operator $right\"; done; echo $n";
+    let said = tool("bash").args(["-c", script]).input(claims.as_bytes()).run();
+    let expected = format!("{}\n", versions.len() * versions.len());
+    assert_eq!(
+        String::from_utf8(said).unwrap(),
+        expected,
+        "what dpkg sees otherwise, and how many"
+    );
 }

@@ -7,7 +7,7 @@ use nexus_host::exec::environment::Environment;
 use nexus_host::exec::process;
 
 /// The uid and gid of `nobody`, who has no subordinate ids anywhere.
-const NOBODY: u32 = 65534;
+pub(crate) const NOBODY: u32 = 65534;
 
 /// Whether this process may become another user.
 pub(crate) fn is_root() -> bool {

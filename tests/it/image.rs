@@ -1,10 +1,5 @@
 //! Images under the eyes of the real tools: e2fsck, debugfs, fsck.erofs, fsck.vfat, mtools, sgdisk,
 //! qemu-img, grub-mkimage, and the kernel's own file systems where this process may mount.
-//!
-//! The tools come from `PATH`; where one is missing, the test says so and checks nothing.
-
-#![expect(clippy::print_stderr, reason = "a test that cannot check says so")]
-#![expect(clippy::disallowed_methods, reason = "programs of this machine, found as a shell does")]
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -24,7 +19,8 @@ use nexus_host::image::{erofs, ext4, fat, grub, inodes, qcow2};
 use nexus_host::store::StorePath;
 use nexus_host::tree::{Entry, Node, StoreFile, Tree, TreePath};
 
-use crate::support::{Ran, plain_command};
+use crate::support::{Ran, plain_command, skipped};
+use crate::toolbox::{tool, tool_file};
 
 const MIB: u64 = 1 << 20;
 const MTIME: u64 = 1_700_000_000;
@@ -74,41 +70,12 @@ impl Place {
     }
 }
 
-/// Runs a tool that must succeed; gives what it printed.
+/// Runs a tool that must succeed; it sees the place. Gives what it wrote to standard output.
 #[track_caller]
-/// Whether this machine has the programs that judge our images.
-fn tools_are_here() -> bool {
-    let wanted = [
-        "debugfs",
-        "e2fsck",
-        "resize2fs",
-        "fsck.erofs",
-        "fsck.vfat",
-        "mcopy",
-        "sgdisk",
-        "qemu-img",
-        "grub-mkimage",
-    ];
-    let has = |name: &&str| {
-        ["/usr/bin", "/usr/sbin", "/bin", "/sbin"].iter().any(|d| Path::new(d).join(name).is_file())
-    };
-    let missing: Vec<&&str> = wanted.iter().filter(|name| !has(name)).collect();
-    if !missing.is_empty() {
-        eprintln!("skipped: this machine lacks {missing:?}");
-    }
-    missing.is_empty()
-}
-
-fn run<W: AsRef<OsStr>>(words: &[W]) -> String {
-    let mut command = plain_command(&words[0]);
-    // On Debian these tools are where only root's PATH looks.
-    let path = std::env::var("PATH").unwrap_or_default();
-    command.env("PATH", format!("{path}:/usr/sbin:/sbin")).args(&words[1..]);
-    let name = words[0].as_ref().to_string_lossy().into_owned();
-    assert!(command.get_program() == words[0].as_ref());
-    let ran = Ran::of(command);
-    assert_eq!(ran.code, Some(0), "{name}:\n{}{}", ran.stdout, ran.stderr);
-    ran.stdout + &ran.stderr
+fn run<W: AsRef<OsStr>>(place: &Place, words: &[W]) -> String {
+    let name = words[0].as_ref().to_str().unwrap();
+    let output = tool(name).sees(place.directory.path()).args(&words[1..]).run();
+    String::from_utf8(output).unwrap()
 }
 
 fn path(text: impl Into<Vec<u8>>) -> TreePath {
@@ -175,32 +142,26 @@ fn write_ext4(place: &Place, tree: &ImageTree, size: u64) -> PathBuf {
 }
 
 #[track_caller]
-fn check_with_e2fsck(image: &Path) {
-    run(&["e2fsck".as_ref(), "-f".as_ref(), "-n".as_ref(), image.as_os_str()]);
+fn check_with_e2fsck(place: &Place, image: &Path) {
+    run(place, &["e2fsck".as_ref(), "-f".as_ref(), "-n".as_ref(), image.as_os_str()]);
 }
 
 #[test]
 fn ext4_is_clean_and_holds_what_was_put_in() {
-    if !tools_are_here() {
-        return;
-    }
     let place = Place::new();
     let tree = image_tree(hard_tree(&place));
     let image = write_ext4(&place, &tree, ext4::size_for(&tree, 8 * MIB).unwrap());
-    check_with_e2fsck(&image);
+    check_with_e2fsck(&place, &image);
     let out = place.at("out");
     fs::create_dir(&out).unwrap();
     let dump = format!("rdump /files /links /odd {}", out.display());
-    run(&["debugfs".as_ref(), "-R".as_ref(), dump.as_ref(), image.as_os_str()]);
+    run(&place, &["debugfs".as_ref(), "-R".as_ref(), dump.as_ref(), image.as_os_str()]);
     compare_contents(&place, &tree, &out, &["files", "links", "odd"]);
     mounted(&image, "ext4", |root| compare_everything(&place, &tree, root));
 }
 
 #[test]
 fn ext4_of_every_size_is_clean() {
-    if !tools_are_here() {
-        return;
-    }
     let place = Place::new();
     let mut tree = Tree::new();
     // Longer than four extents between the copies of the superblock.
@@ -214,47 +175,36 @@ fn ext4_of_every_size_is_clean() {
     };
     let group = 128 * MIB;
     for size in [16 * MIB, group, group + MIB, 16 * group + 3 * MIB, 70 * group, 1024 * group] {
-        check_with_e2fsck(&write_ext4(&place, &empty, size));
+        check_with_e2fsck(&place, &write_ext4(&place, &empty, size));
     }
     for size in [ext4::size_for(&with_file, 0).unwrap(), 3 * 1024 * MIB] {
-        check_with_e2fsck(&write_ext4(&place, &with_file, size));
+        check_with_e2fsck(&place, &write_ext4(&place, &with_file, size));
     }
 }
 
 #[test]
 fn e2fsprogs_can_grow_and_check_ext4() {
-    if !tools_are_here() {
-        return;
-    }
     let place = Place::new();
     let tree = image_tree(hard_tree(&place));
     let image = write_ext4(&place, &tree, 256 * MIB);
     let file = fs::File::options().write(true).open(&image).unwrap();
     file.set_len(20 << 30).unwrap();
-    run(&["resize2fs".as_ref(), image.as_os_str()]);
-    check_with_e2fsck(&image);
+    run(&place, &["resize2fs".as_ref(), image.as_os_str()]);
+    check_with_e2fsck(&place, &image);
     // The copy of the superblock in the second group is as good as the first.
-    let copy = ["e2fsck", "-f", "-n", "-b", "32768", "-B", "4096"].map(OsStr::new);
-    let ran = {
-        let mut words = copy.to_vec();
-        words.push(image.as_os_str());
-        let mut command = plain_command(words[0]);
-        command.args(&words[1..]);
-        Ran::of(command)
-    };
-    assert!(!ran.stdout.contains("bad magic"), "{}{}", ran.stdout, ran.stderr);
+    let copy = tool("e2fsck").sees(place.directory.path()).arg("-f").arg("-n");
+    let output = copy.args(["-b", "32768", "-B", "4096"]).arg(&image).output();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(said.contains("Pass 1") && !said.contains("bad magic"), "{said}");
 }
 
 #[test]
 fn erofs_is_clean_and_shows_the_store_through_overlayfs() {
-    if !tools_are_here() {
-        return;
-    }
     let place = Place::new();
     let tree = hard_tree(&place);
     let image = place.at("usr.erofs");
     write_atomic(&image, &erofs::write(&tree).unwrap()).unwrap();
-    run(&["fsck.erofs".as_ref(), image.as_os_str()]);
+    run(&place, &["fsck.erofs".as_ref(), image.as_os_str()]);
     let tree = image_tree(tree);
     mounted(&image, "erofs", |names| {
         let target = place.at("overlay");
@@ -265,17 +215,14 @@ fn erofs_is_clean_and_shows_the_store_through_overlayfs() {
             place.at("store").display()
         );
         let words = ["mount", "-t", "overlay", "overlay", "-o", &lower, "-r"].map(OsStr::new);
-        run(&[&words[..], &[target.as_os_str()]].concat());
+        as_root(&[&words[..], &[target.as_os_str()]].concat());
         compare_everything(&place, &tree, &target);
-        run(&["umount".as_ref(), target.as_os_str()]);
+        as_root(&["umount".as_ref(), target.as_os_str()]);
     });
 }
 
 #[test]
 fn fat_is_clean_and_holds_what_was_put_in() {
-    if !tools_are_here() {
-        return;
-    }
     let place = Place::new();
     let mut tree = ImageTree::new();
     let mut add = |at: &str, bytes: Vec<u8>| {
@@ -292,11 +239,11 @@ fn fat_is_clean_and_holds_what_was_put_in() {
     for size in [64 * MIB, 128 * MIB, 1024 * MIB] {
         let parameters = fat::Parameters { size, label: *b"NEXUS-ESP  ", volume_id: 0x1234_5678 };
         let image = place.write("esp.fat", &fat::layout(&tree, &parameters).unwrap());
-        run(&["fsck.vfat".as_ref(), "-n".as_ref(), "-V".as_ref(), image.as_os_str()]);
+        run(&place, &["fsck.vfat".as_ref(), "-n".as_ref(), "-V".as_ref(), image.as_os_str()]);
         let out = place.at(&format!("out{size}"));
         fs::create_dir(&out).unwrap();
         let words = ["mcopy", "-s", "-n", "-i"].map(OsStr::new);
-        run(&[&words[..], &[image.as_os_str(), "::/".as_ref(), out.as_os_str()]].concat());
+        run(&place, &[&words[..], &[image.as_os_str(), "::/".as_ref(), out.as_os_str()]].concat());
         let copied = out.read_dir().unwrap().next().unwrap().unwrap().path();
         let out = if copied.join("EFI").exists() { copied } else { out };
         let plain = ["EFI", "loader", "empty.txt", "many files"];
@@ -307,16 +254,13 @@ fn fat_is_clean_and_holds_what_was_put_in() {
 /// GRUB's boot.img and a core.img of the real grub-mkimage.
 fn real_grub(place: &Place) -> (Vec<u8>, Vec<u8>) {
     let core = place.at("core.img");
-    run(&grub::mkimage_command(&core));
-    let boot = Path::new("/").join(grub::DIRECTORY).join("boot.img");
+    run(place, &grub::mkimage_command(&core));
+    let boot = tool_file(&format!("{}/boot.img", grub::DIRECTORY));
     (fs::read(boot).unwrap(), fs::read(core).unwrap())
 }
 
 #[test]
 fn a_disk_has_a_good_table_and_good_file_systems() {
-    if !tools_are_here() {
-        return;
-    }
     let place = Place::new();
     let root = image_tree(hard_tree(&place));
     let mut esp = ImageTree::new();
@@ -329,29 +273,26 @@ fn a_disk_has_a_good_table_and_good_file_systems() {
         DiskContents { host: "vps1", epoch: MTIME, grub: (&boot, &core), esp: &esp, root: &root };
     let layout = disk::layout(&plan, &contents).unwrap();
     let raw = place.write("disk.raw", &layout);
-    let said = run(&["sgdisk".as_ref(), "-v".as_ref(), raw.as_os_str()]);
+    let said = run(&place, &["sgdisk".as_ref(), "-v".as_ref(), raw.as_os_str()]);
     assert!(said.contains("No problems found"), "{said}");
-    let said = run(&["sgdisk".as_ref(), "-p".as_ref(), raw.as_os_str()]);
+    let said = run(&place, &["sgdisk".as_ref(), "-p".as_ref(), raw.as_os_str()]);
     for name in ["EF02  nexus-bios", "EF00  nexus-esp", "8304  nexus-root"] {
         assert!(said.contains(name), "{said}");
     }
     let qcow2 = place.write("disk.qcow2", &qcow2::wrap(&layout));
-    run(&["qemu-img".as_ref(), "check".as_ref(), qcow2.as_os_str()]);
-    run(&["qemu-img".as_ref(), "compare".as_ref(), raw.as_os_str(), qcow2.as_os_str()]);
+    run(&place, &["qemu-img".as_ref(), "check".as_ref(), qcow2.as_os_str()]);
+    run(&place, &["qemu-img".as_ref(), "compare".as_ref(), raw.as_os_str(), qcow2.as_os_str()]);
     let smaller = fs::metadata(&qcow2).unwrap().len();
     assert!(smaller < layout.data_bytes() + 32 * MIB, "{smaller} bytes");
     let root_start = (2 + 128) * MIB;
     let root_bytes = layout.size - root_start - MIB;
-    check_with_e2fsck(&cut(&place, &raw, "part.ext4", root_start..root_start + root_bytes));
+    check_with_e2fsck(&place, &cut(&place, &raw, "part.ext4", root_start..root_start + root_bytes));
     let esp = cut(&place, &raw, "part.fat", 2 * MIB..root_start);
-    run(&["fsck.vfat".as_ref(), "-n".as_ref(), esp.as_os_str()]);
+    run(&place, &["fsck.vfat".as_ref(), "-n".as_ref(), esp.as_os_str()]);
 }
 
 #[test]
 fn equal_trees_give_equal_images() {
-    if !tools_are_here() {
-        return;
-    }
     let (one, other) = (Place::new(), Place::new());
     let image = |place: &Place| {
         let tree = image_tree(hard_tree(place));
@@ -381,16 +322,24 @@ fn mounted(image: &Path, kind: &str, look: impl FnOnce(&Path)) {
     let is_root = rustix::process::geteuid().is_root();
     let owns_machine = fs::read_to_string("/proc/self/uid_map").unwrap().contains("4294967295");
     if !is_root || !owns_machine {
-        eprintln!("{kind} is not mounted: only root may");
+        skipped(&format!("the {kind} image is not mounted: only root may"));
         return;
     }
     let target = image.with_extension("mounted");
     fs::create_dir(&target).unwrap();
     let words = ["mount", "-o", "loop,ro", "-t", kind].map(OsStr::new);
-    run(&[&words[..], &[image.as_os_str(), target.as_os_str()]].concat());
+    as_root(&[&words[..], &[image.as_os_str(), target.as_os_str()]].concat());
     let looked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| look(&target)));
-    run(&["umount".as_ref(), "-R".as_ref(), target.as_os_str()]);
+    as_root(&["umount".as_ref(), "-R".as_ref(), target.as_os_str()]);
     looked.unwrap();
+}
+
+/// Runs a program of the machine: a sandbox has no loop devices.
+#[track_caller]
+fn as_root(words: &[&OsStr]) {
+    let mut command = plain_command(words[0]);
+    command.args(&words[1..]);
+    Ran::of(command).expect(0);
 }
 
 fn expected_bytes(place: &Place, source: &Source) -> Vec<u8> {

@@ -3,19 +3,24 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
 
 mod apt_agreement;
+mod bad_input;
 mod cli;
 mod configure;
 mod fetch;
+mod guest_shell;
 mod identity;
 mod image;
 mod modules;
 mod mutations;
+mod namespaces;
 mod nix_store;
+mod reproduce;
 mod sandbox;
 mod signatures;
 mod store;
 mod support;
 mod switch;
 mod tidy;
+mod toolbox;
 mod unpack;
 mod vm;

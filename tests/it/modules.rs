@@ -1,13 +1,12 @@
-//! What the built-in modules write, read by the real programs where this machine has them.
+//! What the built-in modules write, read by the real programs.
 
-use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
 
 use nexus_host::diag::{Look, Source, render};
 use nexus_host::eval::{File, System, load};
-use nexus_host::exec::process::command;
 use nexus_host::tree::TreePath;
+
+use crate::toolbox::tool;
 
 /// A host whose units use every option that opens a wall, and texts with every special character.
 const HOST: &str = r#"
@@ -46,14 +45,10 @@ fn system() -> System {
 
 #[test]
 fn systemd_takes_the_units() {
-    let program = "/usr/bin/systemd-analyze";
-    if !Path::new(program).exists() {
-        return;
-    }
     let system = system();
     let folder = tempfile::tempdir().unwrap();
-    let mut verify = command(OsStr::new(program));
-    verify.args(["verify", "--man=no", "--recursive-errors=no"]);
+    let mut verify = tool("systemd-analyze").sees(folder.path());
+    verify = verify.args(["verify", "--man=no", "--recursive-errors=no"]);
     for unit in ["open.service", "shut.service", "nexus-host-ssh-key.service"] {
         let path = TreePath::new(format!("etc/systemd/system/{unit}")).unwrap();
         let File::Regular { content, .. } = &system.files[&path].value else {
@@ -63,9 +58,25 @@ fn systemd_takes_the_units() {
         fs::File::create(&path)
             .and_then(|mut file| std::io::Write::write_all(&mut file, content))
             .unwrap();
-        verify.arg(path);
+        verify = verify.arg(path);
     }
-    let output = verify.output().unwrap();
+    let output = verify.output();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.is_empty(), "{said}");
+}
+
+#[test]
+fn nix_parses_the_flake() {
+    let parse = |flake: &[u8]| {
+        let nix = tool("nix-instantiate").args(["--store", "dummy://", "--parse", "-"]);
+        nix.input(flake).output()
+    };
+    let flake = include_bytes!("../../flake.nix");
+    let output = parse(flake);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.is_empty(), "{said}");
+    let parsed = String::from_utf8(output.stdout).unwrap();
+    assert!(parsed.contains("rustPlatform"), "{parsed}");
+    // Half of it is no flake.
+    assert!(!parse(&flake[..flake.len() / 2]).status.success());
 }

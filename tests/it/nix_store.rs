@@ -6,33 +6,25 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use nexus_host::exec::environment::Environment;
 use nexus_host::exec::interrupt::Interrupt;
-use nexus_host::exec::process;
 use nexus_host::exec::progress::Silent;
 use nexus_host::exec::store::{References, Store, ToAdd};
 use nexus_host::store::path::{FixedHash, Ingestion};
 use nexus_host::store::{Sha256Digest, StoreDir, StorePath, StorePathName};
 use sha2::Digest as _;
 
-/// The real `nix-store`, when there is one.
-fn nix_program() -> Option<PathBuf> {
-    let environment = Environment::of_process().unwrap();
-    let path = environment.variable("PATH")?;
-    std::env::split_paths(path).map(|dir| dir.join("nix-store")).find(|program| program.exists())
-}
+use crate::toolbox::tool;
 
 /// A directory with Nix's own store in `nix`, ours in `ours`, and a tree in `tree`.
 struct Fixture {
-    program: PathBuf,
     directory: tempfile::TempDir,
 }
 
 impl Fixture {
-    fn new(program: PathBuf) -> Self {
+    fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         build_tree(&directory.path().join("tree"));
-        Self { program, directory }
+        Self { directory }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -45,16 +37,16 @@ impl Fixture {
 
     /// Runs `nix-store --store STORE …`.
     fn try_nix(&self, store: &str, arguments: &[&str]) -> Output {
-        let mut command = process::command(self.program.as_os_str());
-        command
+        tool("nix-store")
             .env("HOME", self.directory.path())
             .env("NIX_CONF_DIR", self.directory.path())
             .env("NIX_CONFIG", "build-users-group =\nsandbox = false\nsubstituters =")
-            .current_dir(self.directory.path())
+            .sees(self.directory.path())
+            .in_directory(self.directory.path())
             .arg("--store")
             .arg(self.path(store))
-            .args(arguments);
-        command.output().unwrap()
+            .args(arguments)
+            .output()
     }
 
     #[track_caller]
@@ -120,8 +112,7 @@ fn build_tree(at: &Path) {
 
 #[test]
 fn nars_are_equal_byte_for_byte() {
-    let Some(program) = nix_program() else { return };
-    let fixture = Fixture::new(program);
+    let fixture = Fixture::new();
     let store = fixture.ours();
     let path = Fixture::add_tree(&store, &[]);
     let mut ours = Vec::new();
@@ -135,8 +126,7 @@ fn nars_are_equal_byte_for_byte() {
 
 #[test]
 fn paths_of_contents_are_equal() {
-    let Some(program) = nix_program() else { return };
-    let fixture = Fixture::new(program);
+    let fixture = Fixture::new();
     let store = fixture.ours();
     let tree = Fixture::add_tree(&store, &[]);
     assert_eq!(fixture.nix_lines("nix", &["--add", "tree"]), [store.directory().join(&tree)]);
@@ -148,8 +138,7 @@ fn paths_of_contents_are_equal() {
 
 #[test]
 fn paths_of_fixed_hashes_are_equal() {
-    let Some(program) = nix_program() else { return };
-    let fixture = Fixture::new(program);
+    let fixture = Fixture::new();
     write(&fixture.path("file"), b"contents");
     let nar = fixture.nix("nix", &["--dump", "tree"]);
     let sha512 = |bytes: &[u8]| FixedHash::Sha512(sha2::Sha512::digest(bytes).into());
@@ -169,8 +158,7 @@ fn paths_of_fixed_hashes_are_equal() {
 
 #[test]
 fn nix_accepts_a_store_that_we_wrote() {
-    let Some(program) = nix_program() else { return };
-    let fixture = Fixture::new(program);
+    let fixture = Fixture::new();
     let store = fixture.ours();
     let a = store.add_bytes(&name("a"), b"a", &References::None).unwrap();
     let b = Fixture::add_tree(&store, &[&a]);
@@ -196,8 +184,7 @@ fn nix_accepts_a_store_that_we_wrote() {
 
 #[test]
 fn we_accept_a_store_that_nix_wrote() {
-    let Some(program) = nix_program() else { return };
-    let fixture = Fixture::new(program);
+    let fixture = Fixture::new();
     let by_nix = fixture.nix_lines("ours", &["--add", "tree"]);
     fixture.nix("ours", &["--add-fixed", "sha256", "tree/A"]);
     let store = fixture.ours();
@@ -212,8 +199,7 @@ fn we_accept_a_store_that_nix_wrote() {
 
 #[test]
 fn nix_collects_garbage_in_our_store() {
-    let Some(program) = nix_program() else { return };
-    let fixture = Fixture::new(program);
+    let fixture = Fixture::new();
     let store = fixture.ours();
     let needed = store.add_bytes(&name("needed"), b"a", &References::None).unwrap();
     let rooted = Fixture::add_tree(&store, &[&needed]);
@@ -266,8 +252,7 @@ fn tables(root: &Path) -> BTreeMap<String, Vec<String>> {
 
 #[test]
 fn the_tables_are_those_of_nix() {
-    let Some(program) = nix_program() else { return };
-    let fixture = Fixture::new(program);
+    let fixture = Fixture::new();
     fixture.nix("nix", &["--verify"]);
     let store = fixture.ours();
     store.add_bytes(&name("a"), b"a", &References::None).unwrap();
@@ -278,8 +263,7 @@ fn the_tables_are_those_of_nix() {
 
 #[test]
 fn what_we_import_is_what_nix_dumps() {
-    let Some(program) = nix_program() else { return };
-    let fixture = Fixture::new(program);
+    let fixture = Fixture::new();
     let store = fixture.ours();
     let path = Fixture::add_tree(&store, &[]);
     let real = store.real_path(&path);

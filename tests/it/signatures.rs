@@ -1,7 +1,6 @@
 //! Our verdict on the archive's real signatures against that of `gpgv`.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::path::Path;
 
 use nexus_host::debian::keys::KeyRing;
@@ -11,8 +10,10 @@ use nexus_host::exec::environment::Environment;
 use nexus_host::exec::fetch::{FetchOptions, Fetcher, Wanted, mirrors};
 use nexus_host::exec::files::write_atomic;
 use nexus_host::exec::interrupt::Interrupt;
-use nexus_host::exec::process::command;
 use nexus_host::exec::progress::Silent;
+
+use crate::toolbox::tool;
+use crate::unpack::mirror;
 
 const KEY_FILES: [&str; 6] = [
     "trixie-automatic",
@@ -25,13 +26,12 @@ const KEY_FILES: [&str; 6] = [
 
 /// The fingerprints of good signatures, or `None` when gpgv refuses the file.
 fn gpgv(keys: &[&str], arguments: &[&Path]) -> Option<BTreeSet<String>> {
-    let mut gpgv = command(OsStr::new("gpgv"));
-    gpgv.args(["--status-fd", "1"]);
+    let keyrings = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/debian/keys");
+    let mut gpgv = tool("gpgv").sees(&keyrings).args(["--status-fd", "1"]);
     for key in keys {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/debian/keys");
-        gpgv.arg("--keyring").arg(directory.join(format!("{key}.gpg")));
+        gpgv = gpgv.arg("--keyring").arg(keyrings.join(format!("{key}.gpg")));
     }
-    let output = gpgv.args(arguments).output().expect("gpgv is installed");
+    let output = gpgv.sees(arguments[0].parent().unwrap()).args(arguments).output();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let valid = text.lines().filter_map(|line| line.strip_prefix("[GNUPG:] VALIDSIG "));
     let valid = valid.filter_map(|line| line.split(' ').next()).map(str::to_owned).collect();
@@ -48,19 +48,10 @@ struct Suite {
     signature: Vec<u8>,
 }
 
-/// The signed files of Debian's three suites, fetched by curl's rules of the machine: none of ours.
-fn suites(environment: &Environment, directory: &Path) -> Vec<Suite> {
+/// The signed files of Debian's three suites, fetched without our own verifying.
+fn suites(environment: &Environment) -> Vec<Suite> {
     let mirrors = mirrors(environment, None).expect("the environment names a mirror");
-    let read = |url: &nexus_host::debian::url::Url| {
-        let path = directory.join("fetched");
-        let curl = command(OsStr::new("curl"))
-            .args(["--silent", "--show-error", "--fail", "--location", "--output"])
-            .arg(&path)
-            .arg(url.request_text())
-            .status();
-        assert!(curl.expect("curl is installed").success(), "{url}");
-        std::fs::read(&path).expect("curl wrote it")
-    };
+    let read = |url: &nexus_host::debian::url::Url| mirror::get(&url.request_text());
     let suite = |source: &Source| {
         let file = |name: &str| read(&source.suite_urls(name).expect("the name is a path")[0]);
         Suite {
@@ -88,7 +79,7 @@ fn the_archives_signatures_get_the_verdict_of_gpgv() {
         std::fs::read(directory.join(format!("{name}.gpg"))).unwrap()
     };
     let mut compared = 0;
-    for suite in suites(&environment, directory.path()) {
+    for suite in suites(&environment) {
         let mut check = |keys: &[&str], inline: &[u8], release: &[u8], signature: &[u8]| {
             let bytes: Vec<u8> = keys.iter().flat_map(|key| key_file(key)).collect();
             let ring = KeyRing::parse(&bytes).unwrap();
@@ -120,8 +111,7 @@ fn the_archives_signatures_get_the_verdict_of_gpgv() {
 #[test]
 fn one_known_key_of_several_is_enough() {
     let environment = Environment::of_process().unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let trixie = suites(&environment, directory.path()).remove(0);
+    let trixie = suites(&environment).remove(0);
     let key = include_bytes!("../../src/debian/keys/trixie-stable.gpg");
     let ring = KeyRing::parse(key).unwrap();
     let verified = verify_inline(&trixie.inline, &ring, environment.now_seconds).unwrap();
@@ -145,12 +135,8 @@ fn the_embedded_keys_are_those_of_the_package() {
     let fetcher = Fetcher::new(directory.path(), &Silent, &interrupt, options).unwrap();
     let package = fetcher.files(std::slice::from_ref(&wanted)).unwrap().remove(&wanted.sha256);
     let unpacked = directory.path().join("unpacked");
-    let dpkg = command(OsStr::new("dpkg-deb"))
-        .arg("--extract")
-        .arg(package.unwrap())
-        .arg(&unpacked)
-        .status();
-    assert!(dpkg.expect("dpkg-deb is installed").success());
+    let dpkg = tool("dpkg-deb").sees(directory.path()).arg("--extract");
+    dpkg.arg(package.unwrap()).arg(&unpacked).run();
     for key in KEY_FILES {
         let name = format!("usr/share/keyrings/debian-archive-{key}.pgp");
         let embedded =

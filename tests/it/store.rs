@@ -2,7 +2,6 @@
 //!
 //! The processes are this test program again, told by a variable which store to work on.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -15,6 +14,8 @@ use nexus_host::exec::process;
 use nexus_host::exec::progress::Silent;
 use nexus_host::exec::store::{References, Store, StoreError, ToAdd, VerifyReport};
 use nexus_host::store::{StorePath, StorePathName};
+
+use crate::namespaces::{Disk, has_own_mounts};
 
 /// Names the store for a child.
 const STORE: &str = "NEXUS_HOST_TEST_STORE";
@@ -126,11 +127,14 @@ fn processes_at_once_make_the_same_store() {
     assert_eq!((report.paths, report.unregistered.len()), (200, 0));
 }
 
-/// Not a test by itself: what `a_full_disk_…` runs on a disk of eight megabytes.
 #[test]
-fn child_fills_the_disk() {
-    let Some(root) = told_store() else { return };
-    let store = Store::open(&root).unwrap();
+fn a_full_disk_is_named_and_leaves_a_clean_store() {
+    if !has_own_mounts("store::a_full_disk_is_named_and_leaves_a_clean_store") {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let _disk = Disk::mount(directory.path(), 8 << 20);
+    let store = Store::open(directory.path()).unwrap();
     let mut bytes = vec![0; 300_000];
     let mut paths = Vec::new();
     let error = loop {
@@ -142,7 +146,7 @@ fn child_fills_the_disk() {
     };
     assert!(error.is_disk_full(), "{error:?}");
     // Then to the last byte, so that the registry cannot grow either.
-    let filler = root.join("filler");
+    let filler = directory.path().join("filler");
     let mut file = fs::File::create(&filler).unwrap();
     while file.write(&bytes).is_ok_and(|written| written > 0) {}
     let error = (0..2000).find_map(|number| add_batch_of_links(&store, number).err());
@@ -151,7 +155,7 @@ fn child_fills_the_disk() {
     }
     assert!(verify(&store).is_clean());
     drop(store);
-    let store = Store::open(&root).unwrap();
+    let store = Store::open(directory.path()).unwrap();
     for path in paths {
         assert!(store.is_valid(&path).unwrap());
     }
@@ -167,16 +171,4 @@ fn add_batch_of_links(store: &Store, number: usize) -> Result<StorePath, StoreEr
     let built = scratch.path().join("link");
     std::os::unix::fs::symlink(number.to_string(), &built).unwrap();
     store.add(ToAdd { built, name: name(&"n".repeat(200)), references: References::None })
-}
-
-#[test]
-fn a_full_disk_is_named_and_leaves_a_clean_store() {
-    let directory = tempfile::tempdir().unwrap();
-    let child = child("store::child_fills_the_disk", directory.path());
-    let script = "mount -t tmpfs -o size=8m tmpfs \"$1\" && shift && exec \"$@\"";
-    let mut command = process::command(OsStr::new("/usr/bin/unshare"));
-    command.args(["--user", "--map-root-user", "--mount", "/bin/sh", "-c", script, "sh"]);
-    command.arg(directory.path()).arg(child.get_program()).args(child.get_args());
-    command.env("PATH", "/usr/bin:/bin").env(STORE, directory.path());
-    assert_success(&command.output().unwrap());
 }

@@ -100,3 +100,9 @@ impl Ran {
         serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e} in:\n{}", self.stdout))
     }
 }
+
+/// Says that a part of a test was left out, and why; past the capture of what tests print.
+pub(crate) fn skipped(what: &str) {
+    use std::io::Write as _;
+    writeln!(std::io::stderr().lock(), "left out: {what}").unwrap();
+}

@@ -16,6 +16,7 @@ use nexus_host::exec::interrupt::Interrupt;
 use nexus_host::exec::store::Store;
 use nexus_host::lower::tools::{TEST, tools_for};
 use nexus_host::store::StorePath;
+use nexus_host::tree::TreePath;
 use nexus_host::vm::kvm::Accelerator;
 use nexus_host::vm::network::NetworkOptions;
 use nexus_host::vm::pinned::Pinned;
@@ -413,25 +414,41 @@ impl Host {
         let had: BTreeSet<StorePath> =
             bench.store.closure(&[path(old)]).unwrap().into_iter().collect();
         let needed = bench.store.closure(&[path(new)]).unwrap();
+        // The images of names differ from the last ones in a few places.
+        let base = |part: &str| sending::Base {
+            path: path(old),
+            inner: TreePath::new(part).unwrap(),
+            real: bench.store.real_path(&path(old)).join(part),
+        };
+        let bases: BTreeMap<TreePath, sending::Base> = ["usr.erofs", "etc.erofs"]
+            .map(|part| (TreePath::new(part).unwrap(), base(part)))
+            .into();
         let (mut stream, mut sources) = (format!("{FIRST_LINE}\n").into_bytes(), BTreeMap::new());
         let mut wants = Vec::new();
         for path in needed.into_iter().filter(|path| !had.contains(path)) {
             let info = bench.store.info(&path).unwrap().unwrap();
             let real = bench.store.real_path(&path);
             let listing = sending::list(&path, info.references, &real, &mut sources).unwrap();
-            for node in listing.entries.values() {
+            for (inner, node) in &listing.entries {
                 if let ListedNode::File { digest, size, .. } = node {
-                    wants.push(Want { digest: *digest, size: *size, have: 0 });
+                    let want = Want { digest: *digest, size: *size, have: 0 };
+                    wants.push((want, bases.get(inner)));
                 }
             }
             stream.extend(listing.to_text().into_bytes());
         }
         stream.extend(b"go\n");
-        for want in wants.iter().filter(|want| want.size > 0) {
-            sending::send(want, &sources, 19, &mut stream).unwrap();
+        for (want, base) in wants.iter().filter(|(want, _)| want.size > 0) {
+            match base {
+                None => sending::send(want, &sources, 19, &mut stream).unwrap(),
+                Some(base) => {
+                    sending::send_difference(want, base, &sources, 19, &mut stream).unwrap()
+                }
+            };
         }
         stream.extend(b"done\n");
         println!("import of {new}: {} bytes sent", stream.len());
+        assert!(stream.len() < 100_000, "a change of configuration costs {} bytes", stream.len());
         self.machine.shell().write_file("/run/import", &stream).unwrap();
         let said = self.agent("import </run/import", 0);
         assert!(said.contains("valid ") && said.ends_with("done"), "{said}");

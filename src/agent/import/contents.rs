@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use crate::agent::error::AgentError;
+use crate::agent::patch;
 use crate::agent::places::Places;
-use crate::agent::protocol::{Frame, Want};
-use crate::exec::files::FileError;
+use crate::agent::protocol::{Form, Frame, Want};
+use crate::exec::files::{FileError, read_limited};
 use crate::store::Sha256Digest;
 
 /// Smaller files are sent: looking for them would cost more than sending them.
@@ -67,14 +68,19 @@ impl Contents {
     }
 
     /// Takes a piece from the line.
-    pub(super) fn take(&mut self, frame: Frame, input: &mut dyn Read) -> Result<(), AgentError> {
+    pub(super) fn take(
+        &mut self,
+        places: &Places,
+        frame: &Frame,
+        input: &mut dyn Read,
+    ) -> Result<(), AgentError> {
         let bad = |problem: &str| AgentError::Import {
             line: 0,
             problem: format!("content {}: {problem}", frame.digest),
         };
         if self.here.contains_key(&frame.digest) {
             // Sent on the chance that it is wanted, without waiting for the answer.
-            return read_frame(frame, input).map(drop);
+            return read_bytes(frame, input).map(drop);
         }
         let want = self.lacking.get(&frame.digest).ok_or_else(|| bad("it is not wanted"))?;
         let want = *want;
@@ -85,7 +91,7 @@ impl Contents {
         if frame.from > want.have {
             return Err(bad("a piece before this one is missing"));
         }
-        let bytes = read_frame(frame, input)?;
+        let bytes = read_frame(places, frame, input)?;
         let path = self.part(&frame.digest);
         let mut file = File::options()
             .create(true)
@@ -164,22 +170,39 @@ impl Contents {
     }
 }
 
-fn read_frame(frame: Frame, input: &mut dyn Read) -> Result<Vec<u8>, AgentError> {
-    let failed = AgentError::at("read from", "standard input");
-    let length = frame.compressed.unwrap_or(frame.bytes);
+/// Reads what follows a frame's line.
+fn read_bytes(frame: &Frame, input: &mut dyn Read) -> Result<Vec<u8>, AgentError> {
+    let length = frame.length();
     let mut bytes = Vec::new();
-    let count = input.take(length).read_to_end(&mut bytes).map_err(failed)?;
-    if count as u64 != length {
-        let problem = "the stream ends within a content".to_owned();
-        return Err(AgentError::Import { line: 0, problem });
-    }
-    if frame.compressed.is_none() {
+    let count = input
+        .take(length)
+        .read_to_end(&mut bytes)
+        .map_err(AgentError::at("read from", "standard input"))?;
+    if count as u64 == length {
         return Ok(bytes);
     }
+    let problem = "the stream ends within a content".to_owned();
+    Err(AgentError::Import { line: 0, problem })
+}
+
+/// The piece of a content that a frame brings.
+fn read_frame(places: &Places, frame: &Frame, input: &mut dyn Read) -> Result<Vec<u8>, AgentError> {
+    let bytes = read_bytes(frame, input)?;
     let damaged = || AgentError::Damaged { what: format!("a piece of content {}", frame.digest) };
-    let capacity = usize::try_from(frame.bytes).map_err(|_| damaged())?;
-    let bytes = zstd::bulk::decompress(&bytes, capacity).map_err(|_| damaged())?;
-    if bytes.len() == capacity { Ok(bytes) } else { Err(damaged()) }
+    let piece = match &frame.form {
+        Form::Raw => return Ok(bytes),
+        Form::Zstd(_) => {
+            let capacity = usize::try_from(frame.bytes).map_err(|_| damaged())?;
+            zstd::bulk::decompress(&bytes, capacity).map_err(|_| damaged())?
+        }
+        Form::Patch { base, inner, .. } => {
+            let path = places.store_path(base);
+            let file = if inner.is_root() { path } else { path.join(inner.to_path()) };
+            let base = read_limited(&file, patch::BASE_BYTES_MAX)?;
+            patch::apply(&base, &bytes, frame.bytes).ok_or_else(damaged)?
+        }
+    };
+    if piece.len() as u64 == frame.bytes { Ok(piece) } else { Err(damaged()) }
 }
 
 /// Adds files of the asked sizes below `directory`.

@@ -1,6 +1,7 @@
 use std::io::Cursor;
 
 use super::*;
+use crate::agent::protocol::Form;
 use crate::exec::files::write_scratch;
 
 struct Host {
@@ -45,7 +46,8 @@ fn example(big: &[u8], references: &[StorePath]) -> (Listing, Vec<Vec<u8>>) {
     let mut listing = Listing { path, references: references.clone(), entries };
     let mut all = Contents::open(&places, &wanted(std::slice::from_ref(&listing))).unwrap();
     for bytes in &contents {
-        all.take(frame_of(bytes, 0, bytes.len(), false).0, &mut Cursor::new(bytes)).unwrap();
+        let frame = frame_of(bytes, 0, bytes.len(), false).0;
+        all.take(&places, &frame, &mut Cursor::new(bytes)).unwrap();
     }
     let tree = scratch.path().join("tree");
     write_tree(&tree, &listing, &all).unwrap();
@@ -63,7 +65,7 @@ fn frame_of(bytes: &[u8], from: usize, to: usize, compressed: bool) -> (Frame, V
         digest: Sha256Digest::of(bytes),
         from: from as u64,
         bytes: piece.len() as u64,
-        compressed: compressed.then_some(packed.len() as u64),
+        form: if compressed { Form::Zstd(packed.len() as u64) } else { Form::Raw },
     };
     (frame, if compressed { packed } else { piece.to_vec() })
 }
@@ -149,6 +151,42 @@ fn what_the_host_has_is_not_sent_again() {
     let (result, said) = talk(&host, &text);
     assert_eq!(result.unwrap().received_bytes, contents[0].len() as u64, "{said}");
     assert!(other.join("same").exists(), "what was reused stays");
+}
+
+#[test]
+fn a_content_comes_as_its_difference_to_another() {
+    let host = host();
+    let old: Vec<u8> =
+        (0..50_000_u32).flat_map(|n| n.wrapping_mul(0x9e37_79b1).to_le_bytes()).collect();
+    let mut big = old.clone();
+    big[100_000] ^= 1;
+    let base = StorePath::from_base_name(&format!("{}-old", "2".repeat(32))).unwrap();
+    write_scratch(&host.places.store_path(&base).join("usr.erofs"), &old).unwrap();
+    let (listing, contents) = example(&big, &[]);
+    let patch = crate::agent::patch::make(&old, &big, 3).unwrap();
+    let frame = |inner: &str| Frame {
+        digest: Sha256Digest::of(&big),
+        from: 0,
+        bytes: big.len() as u64,
+        form: Form::Patch {
+            length: patch.len() as u64,
+            base: base.clone(),
+            inner: TreePath::new(inner).unwrap(),
+        },
+    };
+    let stream = |inner: &str| {
+        let mut text = listings_text(&[&listing]);
+        send(&mut text, &contents[0], (0, contents[0].len()), false);
+        text.extend(format!("{}\n", frame(inner).to_line()).into_bytes());
+        text.extend(&patch);
+        text.extend(b"done\n");
+        text
+    };
+    let (result, _) = talk(&host, &stream("gone"));
+    assert!(result.unwrap_err().to_string().contains("gone"));
+    let (result, said) = talk(&host, &stream("usr.erofs"));
+    assert!(result.unwrap().received_bytes < 2000, "{said}");
+    assert_eq!(fs::read(host.places.store_path(&listing.path).join("big")).unwrap(), big);
 }
 
 #[test]

@@ -82,15 +82,16 @@ fn entries_need_their_directories() {
 
 #[test]
 fn frames_and_wants_are_read_as_they_were_written() {
-    for compressed in [None, Some(9)] {
-        let frame = Frame { digest: digest(), from: 3, bytes: 4, compressed };
+    let inner = TreePath::new("a b").unwrap();
+    for form in [Form::Raw, Form::Zstd(9), Form::Patch { length: 7, base: path("b"), inner }] {
+        let frame = Frame { digest: digest(), from: 3, bytes: 4, form };
         assert_eq!(Frame::parse(frame.to_line().as_bytes()), Ok(frame));
     }
     let want = Want { digest: digest(), size: 5, have: 2 };
     assert_eq!(Want::parse(&want.to_line()), Some(want));
     assert_eq!(Want::parse("want x"), None);
-    let large = Frame { digest: digest(), from: 0, bytes: FRAME_BYTES_MAX + 1, compressed: None };
+    let large = Frame { digest: digest(), from: 0, bytes: FRAME_BYTES_MAX + 1, form: Form::Raw };
     assert_eq!(Frame::parse(large.to_line().as_bytes()), Err("a frame has at most 16777216 bytes"));
-    let bomb = Frame { bytes: 1, compressed: Some(FRAME_BYTES_MAX + 1), ..large };
+    let bomb = Frame { bytes: 1, form: Form::Zstd(FRAME_BYTES_MAX + 1), ..large };
     assert!(Frame::parse(bomb.to_line().as_bytes()).is_err());
 }

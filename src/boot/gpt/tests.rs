@@ -19,7 +19,7 @@ fn disk(sectors: u64) -> Vec<u8> {
 }
 
 fn sectors_of(bytes: &[u8]) -> &[u8] {
-    &bytes[SECTOR_BYTES..SECTOR_BYTES * 34]
+    &bytes[..SECTOR_BYTES * 34]
 }
 
 #[test]
@@ -27,7 +27,9 @@ fn a_larger_disk_is_filled_and_both_tables_are_good() {
     let mut bytes = disk(1000);
     bytes.resize(5000 * SECTOR_BYTES, 0);
     let table = grown(sectors_of(&bytes), 5000, "nexus-root").unwrap().unwrap();
-    bytes[SECTOR_BYTES..SECTOR_BYTES + table.primary.len()].copy_from_slice(&table.primary);
+    assert_eq!(table.block.len(), BLOCK_BYTES);
+    bytes[..BLOCK_BYTES].copy_from_slice(&table.block);
+    assert_eq!(bytes[446 + 12..446 + 16], 4999_u32.to_le_bytes(), "the protective partition");
     let at = usize::try_from(table.backup_sector).unwrap() * SECTOR_BYTES;
     assert_eq!(at + table.backup.len(), bytes.len(), "the backup ends the disk");
     bytes[at..].copy_from_slice(&table.backup);
@@ -39,13 +41,22 @@ fn a_larger_disk_is_filled_and_both_tables_are_good() {
         let config = gpt::GptConfig::new().logical_block_size(gpt::disk::LogicalBlockSize::Lb512);
         let disk = config.open_from_device(Cursor::new(copy)).unwrap();
         let root = disk.partitions().values().find(|part| part.name == "nexus-root").unwrap();
-        assert_eq!(root.last_lba, 5000 - 34, "with damage {damage:?}");
+        assert_eq!(root.last_lba, 4096 - 1, "a multiple of 1 MiB, with damage {damage:?}");
     }
 }
 
 #[test]
 fn a_table_that_fills_the_disk_stays() {
     assert_eq!(grown(sectors_of(&disk(1000)), 1000, "nexus-root"), Ok(None));
+}
+
+#[test]
+fn a_partition_is_never_made_smaller() {
+    let mut bytes = disk(1000);
+    bytes.resize(1200 * SECTOR_BYTES, 0);
+    let table = grown(sectors_of(&bytes), 1200, "nexus-root").unwrap().unwrap();
+    let end = |block: &[u8]| number(&block[2 * SECTOR_BYTES + ENTRY_BYTES..], 40);
+    assert_eq!(end(&table.block), end(&bytes));
 }
 
 #[test]
@@ -60,7 +71,7 @@ fn what_is_damaged_or_unexpected_is_refused() {
         Err(GptError::NotLast("nexus-esp".into()))
     );
     assert_eq!(
-        grown(&vec![0; 16384 + 512], 5000, "x"),
+        grown(&vec![0; 16384 + 1024], 5000, "x"),
         Err(GptError::Damaged("it has no signature"))
     );
     assert_eq!(grown(&[], 5000, "x"), Err(GptError::Damaged("it is cut off")));

@@ -1,16 +1,26 @@
 //! The root partition: found without udev, grown to the disk.
 
-use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use alloc::string::{String, ToString as _};
+use alloc::vec;
+
+use rustix::fd::OwnedFd;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use super::super::ROOT_LABEL;
 use super::super::arguments::RootDevice;
-use super::super::gpt::{ENTRY_SECTORS, SECTOR_BYTES, grown};
+use super::super::gpt::{SECTOR_BYTES, START_SECTORS, grown};
+use super::files::{for_each_name, open_at, read, read_at, write_at};
 use super::{InitError, kernel};
 
+/// Where the kernel tells of disks and partitions.
+const BLOCK_DEVICES: &str = "/sys/class/block";
+/// Most bytes of a file there.
+const ATTRIBUTE_BYTES_MAX: usize = 4096;
+/// How long the kernel may take to see a partition again.
+const REREAD_SECONDS_MAX: u32 = 10;
+/// Time between two looks for a device.
+const TICK_MILLISECONDS: u32 = 5;
 /// Tells the kernel to read a partition table anew. Source: `BLKRRPART` in
 /// `include/uapi/linux/fs.h`.
 const BLKRRPART: rustix::ioctl::Opcode = 0x125f;
@@ -23,106 +33,107 @@ const SUPERBLOCK: u64 = 1024;
 const BLOCK_BYTES: u64 = 4096;
 
 /// Waits for the root partition; gives its name below `/dev`.
-pub(super) fn find_root(wanted: &RootDevice, deadline: Duration) -> Result<String, InitError> {
-    let start = Instant::now();
-    loop {
-        if let Some(name) = block_devices().into_iter().find(|name| is_root(name, wanted)) {
+///
+/// Of several the first by name.
+pub(super) fn find_root(wanted: &RootDevice, seconds_max: u32) -> Result<String, InitError> {
+    for _ in 0..=seconds_max * 1000 / TICK_MILLISECONDS {
+        let mut found: Option<String> = None;
+        for_each_name(BLOCK_DEVICES, |name| {
+            let is_first = found.as_deref().is_none_or(|found| name < found);
+            if is_first && is_root(name, wanted) {
+                found = Some(name.to_string());
+            }
+        })?;
+        if let Some(name) = found {
             return Ok(name);
         }
-        if start.elapsed() > deadline {
-            return Err(InitError::NoRoot(format!("{wanted:?}")));
-        }
-        std::thread::sleep(Duration::from_millis(5));
+        kernel::sleep_milliseconds(TICK_MILLISECONDS);
     }
-}
-
-fn block_devices() -> Vec<String> {
-    let listed = fs::read_dir("/sys/class/block").into_iter().flatten().flatten();
-    let mut names: Vec<String> =
-        listed.filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    names.sort();
-    names
+    Err(InitError::NoRoot(alloc::format!("{wanted:?}")))
 }
 
 fn is_root(name: &str, wanted: &RootDevice) -> bool {
-    let event = fs::read_to_string(format!("/sys/class/block/{name}/uevent")).unwrap_or_default();
-    let has = |line: &str| event.lines().any(|found| found == line);
+    let has = |key: &str, value: &str| {
+        let event = attribute(name, "uevent").unwrap_or_default();
+        event.lines().any(|line| line.strip_prefix(key) == Some(value))
+    };
     match wanted {
-        RootDevice::PartitionLabel(label) => has(&format!("PARTNAME={label}")),
-        RootDevice::PartitionUuid(uuid) => has(&format!("PARTUUID={uuid}")),
+        RootDevice::PartitionLabel(label) => has("PARTNAME=", label),
+        RootDevice::PartitionUuid(uuid) => has("PARTUUID=", uuid),
         RootDevice::FileSystemUuid(uuid) => {
             file_system_uuid(name).is_ok_and(|found| found == *uuid)
         }
     }
 }
 
-fn file_system_uuid(name: &str) -> io::Result<String> {
-    let mut superblock = [0; 256];
-    File::open(device(name))?.read_exact_at(&mut superblock, SUPERBLOCK)?;
-    if superblock[56..58] != [0x53, 0xef] {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    Ok(superblock[104..120].iter().map(|byte| format!("{byte:02x}")).collect())
+fn attribute(device: &str, name: &str) -> Result<String, InitError> {
+    read(&alloc::format!("{BLOCK_DEVICES}/{device}/{name}"), ATTRIBUTE_BYTES_MAX)
 }
 
-fn device(name: &str) -> PathBuf {
-    Path::new("/dev").join(name)
+fn file_system_uuid(name: &str) -> Result<String, InitError> {
+    let superblock = superblock(name)?;
+    if superblock[56..58] != [0x53, 0xef] {
+        return Err(InitError::at("find ext4 on", name)(Errno::INVAL));
+    }
+    Ok(superblock[104..120].iter().map(|byte| alloc::format!("{byte:02x}")).collect())
+}
+
+fn superblock(name: &str) -> Result<[u8; 1024], InitError> {
+    let path = device(name);
+    let mut superblock = [0; 1024];
+    read_at(&open_at(&path, OFlags::RDONLY)?, &mut superblock, SUPERBLOCK)
+        .map_err(InitError::at("read", path))?;
+    Ok(superblock)
+}
+
+fn device(name: &str) -> String {
+    alloc::format!("/dev/{name}")
 }
 
 /// Sectors of a disk or partition.
 fn sectors(name: &str) -> Result<u64, InitError> {
-    let path = format!("/sys/class/block/{name}/size");
-    let text = fs::read_to_string(&path).map_err(InitError::at("read", &path))?;
-    text.trim().parse().map_err(|_| {
-        let invalid = io::Error::from(io::ErrorKind::InvalidData);
-        InitError::at("understand", &path)(invalid)
-    })
+    let text = attribute(name, "size")?;
+    text.trim().parse().map_err(|_| InitError::at("understand the size of", name)(Errno::INVAL))
 }
 
 /// Moves the end of the root partition to the end of its disk, when there is room.
 ///
 /// Gives the partition's name, which may be another when the kernel has read the table anew.
 pub(super) fn grow_partition(partition: &str) -> Result<String, InitError> {
-    let Some(disk) = disk_of(partition) else { return Ok(partition.to_owned()) };
+    let Some(disk) = disk_of(partition) else { return Ok(partition.into()) };
     let path = device(&disk);
-    let file =
-        File::options().read(true).write(true).open(&path).map_err(InitError::at("open", &path))?;
-    let table_bytes = SECTOR_BYTES * (1 + usize::try_from(ENTRY_SECTORS).expect("it is small"));
-    let mut table = vec![0; table_bytes];
-    file.read_exact_at(&mut table, SECTOR_BYTES as u64).map_err(InitError::at("read", &path))?;
-    let Some(new) = grown(&table, sectors(&disk)?, ROOT_LABEL)? else {
-        return Ok(partition.to_owned());
+    let file = open_at(&path, OFlags::RDWR)?;
+    let mut start = vec![0; SECTOR_BYTES * usize::try_from(START_SECTORS).expect("it is small")];
+    read_at(&file, &mut start, 0).map_err(InitError::at("read", path.as_str()))?;
+    let Some(new) = grown(&start, sectors(&disk)?, ROOT_LABEL)? else {
+        return Ok(partition.into());
     };
-    let write = |bytes: &[u8], sector: u64| {
-        file.write_all_at(bytes, sector * SECTOR_BYTES as u64).and_then(|()| file.sync_all())
-    };
-    write(&new.backup, new.backup_sector).map_err(InitError::at("write", &path))?;
-    write(&new.primary, 1).map_err(InitError::at("write", &path))?;
-    read_table_anew(&file).map_err(InitError::at("read the partitions of", &path))?;
-    kernel::say(&format!("the root partition now fills {disk}"));
-    find_root(&RootDevice::PartitionLabel(ROOT_LABEL.to_owned()), Duration::from_secs(10))
+    let backup_at = new.backup_sector * SECTOR_BYTES as u64;
+    write_at(&file, &new.backup, backup_at).map_err(InitError::at("write", path.as_str()))?;
+    write_at(&file, &new.block, 0).map_err(InitError::at("write", path.as_str()))?;
+    read_table_anew(&file).map_err(InitError::at("read the partitions of", path.as_str()))?;
+    kernel::say(&alloc::format!("the root partition now fills {disk}"));
+    find_root(&RootDevice::PartitionLabel(ROOT_LABEL.into()), REREAD_SECONDS_MAX)
 }
 
 /// The disk that a partition is on: its directory in sysfs lies in the disk's.
 fn disk_of(partition: &str) -> Option<String> {
-    let path = fs::canonicalize(format!("/sys/class/block/{partition}")).ok()?;
-    path.join("partition").exists().then_some(())?;
-    path.parent()?.file_name()?.to_str().map(str::to_owned)
+    attribute(partition, "partition").ok()?;
+    let link = alloc::format!("{BLOCK_DEVICES}/{partition}");
+    let target = rustix::fs::readlink(link, vec![0; 256]).ok()?;
+    let target = target.to_str().ok()?;
+    target.rsplit('/').nth(1).map(Into::into)
 }
 
 #[expect(unsafe_code, reason = "rustix has no safe name for this request")]
-fn read_table_anew(disk: &File) -> rustix::io::Result<()> {
+fn read_table_anew(disk: &OwnedFd) -> rustix::io::Result<()> {
     // SAFETY: BLKRRPART takes no argument and touches no memory of ours.
     unsafe { rustix::ioctl::ioctl(disk, rustix::ioctl::NoArg::<BLKRRPART>::new()) }
 }
 
 /// Grows the mounted root file system to its partition, when there is room.
 pub(super) fn grow_file_system(partition: &str) -> Result<(), InitError> {
-    let path = device(partition);
-    let mut superblock = [0; 1024];
-    File::open(&path)
-        .and_then(|file| file.read_exact_at(&mut superblock, SUPERBLOCK))
-        .map_err(InitError::at("read", &path))?;
+    let superblock = superblock(partition)?;
     let number = |at: usize| {
         u64::from(u32::from_le_bytes(superblock[at..at + 4].try_into().expect("four bytes")))
     };
@@ -132,15 +143,14 @@ pub(super) fn grow_file_system(partition: &str) -> Result<(), InitError> {
     if fits_blocks <= has_blocks + 1024 {
         return Ok(());
     }
-    let mounted =
-        File::open(super::root::DISK).map_err(InitError::at("open", super::root::DISK))?;
+    let mounted = open_at(super::root::DISK, OFlags::RDONLY)?;
     resize(&mounted, fits_blocks).map_err(InitError::at("grow", super::root::DISK))?;
-    kernel::say(&format!("the root file system now has {fits_blocks} blocks"));
+    kernel::say(&alloc::format!("the root file system now has {fits_blocks} blocks"));
     Ok(())
 }
 
 #[expect(unsafe_code, reason = "rustix has no safe name for this request")]
-fn resize(mounted: &File, blocks: u64) -> rustix::io::Result<()> {
+fn resize(mounted: &OwnedFd, blocks: u64) -> rustix::io::Result<()> {
     // SAFETY: EXT4_IOC_RESIZE_FS reads one 64-bit number, which `Setter` passes by reference.
     unsafe {
         let request = rustix::ioctl::Setter::<EXT4_IOC_RESIZE_FS, u64>::new(blocks);

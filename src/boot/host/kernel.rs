@@ -1,13 +1,14 @@
 //! The kernel's own file systems, its log, its modules.
 
-use std::ffi::CString;
-use std::fs::File;
-use std::io::Write as _;
-use std::path::PathBuf;
+use alloc::ffi::CString;
 
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
+use rustix::thread::{NanosleepRelativeResult, Timespec, nanosleep};
 
 use super::InitError;
+use super::files::{make_directory, names_in, open_at};
 
 /// Where the initrd has the modules, named in the order of loading.
 const MODULES: &str = "/modules";
@@ -31,11 +32,6 @@ pub(super) fn mount_pseudo_file_systems() -> Result<(), InitError> {
     Ok(())
 }
 
-/// Makes a directory and those above it.
-pub(super) fn make_directory(path: &str) -> Result<(), InitError> {
-    std::fs::create_dir_all(path).map_err(InitError::at("create", path))
-}
-
 /// Writes a line to the kernel log; one write, so that it stays whole.
 pub(super) fn say(text: &str) {
     log(6, text);
@@ -47,25 +43,37 @@ pub(super) fn say_critical(text: &str) {
 }
 
 fn log(level: u8, text: &str) {
-    if let Ok(mut log) = File::options().write(true).open("/dev/kmsg") {
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    if let Ok(log) = open("/dev/kmsg", flags, Mode::empty()) {
+        let line = alloc::format!("<{level}>nexus-init: {text}\n");
         // There is nobody else to tell.
-        let _lost = log.write_all(format!("<{level}>nexus-init: {text}\n").as_bytes());
+        let _lost = rustix::io::write(&log, line.as_bytes());
+    }
+}
+
+/// Waits.
+pub(super) fn sleep_milliseconds(milliseconds: u32) {
+    let nanoseconds = i64::from(milliseconds % 1000) * 1_000_000;
+    let mut left = Timespec { tv_sec: i64::from(milliseconds / 1000), tv_nsec: nanoseconds };
+    while let NanosleepRelativeResult::Interrupted(rest) = nanosleep(&left) {
+        left = rest;
     }
 }
 
 /// Loads the modules of the initrd in the order of their names.
 pub(super) fn load_modules() -> Result<(), InitError> {
-    let Ok(listed) = std::fs::read_dir(MODULES) else { return Ok(()) };
-    let mut paths: Vec<PathBuf> = listed.flatten().map(|entry| entry.path()).collect();
-    paths.sort();
-    for path in paths {
-        let file = File::open(&path).map_err(InitError::at("open", &path))?;
-        let compressed = path.extension().is_some_and(|extension| extension != "ko");
-        let flags = if compressed { COMPRESSED_FILE } else { 0 };
+    let Ok(names) = names_in(MODULES) else { return Ok(()) };
+    for name in names {
+        let path = alloc::format!("{MODULES}/{name}");
+        let file = open_at(&path, OFlags::RDONLY)?;
+        let flags = if name.ends_with(".ko") { 0 } else { COMPRESSED_FILE };
         match rustix::system::finit_module(&file, c"", flags) {
             // Built in, or no such hardware.
-            Ok(()) | Err(rustix::io::Errno::EXIST | rustix::io::Errno::NODEV) => {}
-            Err(error) => say(&format!("module {} is not loaded: {error}", path.display())),
+            Ok(()) | Err(Errno::EXIST | Errno::NODEV) => {}
+            Err(error) => {
+                let why = super::in_words(error);
+                say(&alloc::format!("module {name} is not loaded: {why}"));
+            }
         }
     }
     Ok(())

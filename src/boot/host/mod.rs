@@ -7,22 +7,25 @@
 //! <system>/etc.erofs :: /nix/store        → /etc, the machine id bound over etc/machine-id
 //! ```
 
+mod bare;
 mod disk;
+mod files;
 mod kernel;
 mod root;
 
-use std::convert::Infallible;
-use std::io;
-use std::path::PathBuf;
-use std::time::Duration;
+use alloc::string::String;
+use core::convert::Infallible;
 
+use rustix::io::Errno;
 use thiserror::Error;
 
 use super::arguments::{ArgumentsError, BootArguments};
 use super::gpt::GptError;
 
 /// How long a root device may take to appear.
-const ROOT_DEADLINE: Duration = Duration::from_secs(60);
+const ROOT_SECONDS_MAX: u32 = 60;
+/// Most bytes of the kernel's command line; the kernel itself allows 2,048 on x86.
+const COMMAND_LINE_BYTES_MAX: usize = 64 << 10;
 
 /// Why the host does not boot.
 #[derive(Debug, Error)]
@@ -31,17 +34,17 @@ pub enum InitError {
     #[error(transparent)]
     Arguments(#[from] ArgumentsError),
     /// A system call failed.
-    #[error("cannot {action} {path}: {source}", path = path.display())]
+    #[error("cannot {action} {path}: {}", in_words(*answer))]
     Call {
         /// What was tried.
         action: &'static str,
         /// On what.
-        path: PathBuf,
+        path: String,
         /// What the kernel said.
-        source: io::Error,
+        answer: Errno,
     },
     /// The root partition did not appear.
-    #[error("no root partition {0} after 60 s")]
+    #[error("no root partition {0} after {ROOT_SECONDS_MAX} s")]
     NoRoot(String),
     /// The partition table cannot be grown.
     #[error(transparent)]
@@ -50,13 +53,27 @@ pub enum InitError {
 
 impl InitError {
     /// For `map_err`: adds what was tried and where to the kernel's answer.
-    fn at<E: Into<io::Error>>(
-        action: &'static str,
-        path: impl Into<PathBuf>,
-    ) -> impl FnOnce(E) -> InitError {
+    fn at(action: &'static str, path: impl Into<String>) -> impl FnOnce(Errno) -> InitError {
         let path = path.into();
-        move |source| InitError::Call { action, path, source: source.into() }
+        move |answer| InitError::Call { action, path, answer }
     }
+}
+
+/// The answers that a damaged disk or system gives, in words; others by number. Source: errno(3).
+fn in_words(answer: Errno) -> String {
+    let words = match answer {
+        Errno::NOENT => "there is no such file",
+        Errno::IO => "input/output error",
+        Errno::NODEV => "there is no such device or file system",
+        Errno::INVAL => "invalid argument",
+        Errno::NOSPC => "the disk is full",
+        Errno::ROFS => "the file system is read-only",
+        Errno::UCLEAN => "the file system is damaged",
+        Errno::NOEXEC => "it is not a program",
+        Errno::ACCESS => "permission denied",
+        other => return alloc::format!("error {}", other.raw_os_error()),
+    };
+    words.into()
 }
 
 /// Boots the host; returns only when it cannot.
@@ -67,22 +84,21 @@ impl InitError {
 pub fn boot() -> Result<Infallible, InitError> {
     kernel::mount_pseudo_file_systems()?;
     kernel::say("starting");
-    let line =
-        std::fs::read_to_string("/proc/cmdline").map_err(InitError::at("read", "/proc/cmdline"))?;
+    let line = files::read("/proc/cmdline", COMMAND_LINE_BYTES_MAX)?;
     let arguments = BootArguments::parse(&line)?;
     kernel::load_modules()?;
-    let device = disk::find_root(&arguments.root, ROOT_DEADLINE)?;
+    let device = disk::find_root(&arguments.root, ROOT_SECONDS_MAX)?;
     // A disk that cannot be grown is still a disk that boots.
     let device = match disk::grow_partition(&device) {
         Ok(device) => device,
         Err(error) => {
-            kernel::say(&format!("the root partition stays as it is: {error}"));
+            kernel::say(&alloc::format!("the root partition stays as it is: {error}"));
             device
         }
     };
     root::mount_disk(&device)?;
     if let Err(error) = disk::grow_file_system(&device) {
-        kernel::say(&format!("the root file system stays as it is: {error}"));
+        kernel::say(&alloc::format!("the root file system stays as it is: {error}"));
     }
     root::compose(&arguments.system)?;
     kernel::say("handing over");
@@ -91,5 +107,5 @@ pub fn boot() -> Result<Infallible, InitError> {
 
 /// Says on the console and in the kernel log why the host does not boot.
 pub fn say_failure(error: &InitError) {
-    kernel::say_critical(&error.to_string());
+    kernel::say_critical(&alloc::format!("{error}"));
 }

@@ -1,26 +1,24 @@
 //! The host's file tree: a skeleton in memory, the system over the store, what persists from disk.
 
-use std::convert::Infallible;
-use std::ffi::CString;
-use std::fs::{self, File};
-use std::io::Write as _;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::os::unix::process::CommandExt as _;
+use alloc::ffi::CString;
+use alloc::format;
+use alloc::string::String;
+use core::convert::Infallible;
 
 use rustix::mount::{
     MountFlags, UnmountFlags, mount, mount_bind, mount_move, mount_remount, unmount,
 };
 
 use super::super::{MACHINE_ID, MOUNT_POINTS, PERSISTENT, SKELETON_DIRECTORIES, SKELETON_LINKS};
-use super::kernel::make_directory;
-use super::{InitError, kernel};
+use super::files::{exists, is_directory, make_directory, make_directory_with, read, write};
+use super::{InitError, bare::execute, files, kernel};
 
 /// Where the root partition is mounted while booting.
 pub(super) const DISK: &str = "/disk";
 /// Where the host's `/` is put together.
 const NEW_ROOT: &str = "/newroot";
 /// Most bytes of the list of mount points.
-const MOUNT_POINTS_BYTES_MAX: u64 = 1 << 20;
+const MOUNT_POINTS_BYTES_MAX: usize = 1 << 20;
 
 pub(super) fn mount_disk(device: &str) -> Result<(), InitError> {
     make_directory(DISK)?;
@@ -50,24 +48,19 @@ pub(super) fn compose(name: &str) -> Result<(), InitError> {
 
 fn make_skeleton() -> Result<(), InitError> {
     for (name, mode) in SKELETON_DIRECTORIES {
-        let path = format!("{NEW_ROOT}/{name}");
-        make_directory(&path)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode))
-            .map_err(InitError::at("set the mode of", &path))?;
+        make_directory_with(&format!("{NEW_ROOT}/{name}"), mode)?;
     }
     for (name, target) in SKELETON_LINKS {
         let path = format!("{NEW_ROOT}/{name}");
-        symlink(target, &path).map_err(InitError::at("link", &path))?;
+        rustix::fs::symlink(target, &path).map_err(InitError::at("link", &path))?;
     }
     Ok(())
 }
 
 fn bind_persistent(name: &str, mode: u32) -> Result<(), InitError> {
     let source = format!("{DISK}/{name}");
-    if !fs::exists(&source).unwrap_or(false) {
-        make_directory(&source)?;
-        fs::set_permissions(&source, fs::Permissions::from_mode(mode))
-            .map_err(InitError::at("set the mode of", &source))?;
+    if !is_directory(&source) {
+        make_directory_with(&source, mode)?;
     }
     let target = format!("{NEW_ROOT}/{name}");
     make_directory(&target)?;
@@ -76,12 +69,11 @@ fn bind_persistent(name: &str, mode: u32) -> Result<(), InitError> {
 
 /// Directories that the host's mounts need; names that leave the new root are refused.
 fn make_mount_points(system: &str) -> Result<(), InitError> {
-    use std::io::Read as _;
-    let Ok(file) = File::open(format!("{system}/{MOUNT_POINTS}")) else { return Ok(()) };
-    let mut list = String::new();
-    file.take(MOUNT_POINTS_BYTES_MAX)
-        .read_to_string(&mut list)
-        .map_err(InitError::at("read", MOUNT_POINTS))?;
+    let path = format!("{system}/{MOUNT_POINTS}");
+    if !exists(&path) {
+        return Ok(());
+    }
+    let list = read(&path, MOUNT_POINTS_BYTES_MAX)?;
     let inside = |line: &&str| line.starts_with('/') && !line.split('/').any(|part| part == "..");
     for point in list.lines().filter(inside) {
         make_directory(&format!("{NEW_ROOT}{point}"))?;
@@ -103,13 +95,13 @@ fn mount_part(system: &str, part: &str) -> Result<(), InitError> {
         .map_err(InitError::at("mount", target))?;
     // The overlay holds the image; its name is not needed any more.
     unmount(&names, UnmountFlags::DETACH).map_err(InitError::at("detach", &names))?;
-    fs::remove_dir(&names).map_err(InitError::at("remove", names))
+    rustix::fs::rmdir(&names).map_err(InitError::at("remove", names))
 }
 
 /// Makes the machine's id at its first boot and puts it where systemd looks.
 fn bind_machine_id() -> Result<(), InitError> {
     let path = format!("{DISK}/{MACHINE_ID}");
-    let known = fs::read_to_string(&path).is_ok_and(|text| text.trim_end().len() == 32);
+    let known = read(&path, 64).is_ok_and(|text| text.trim_end().len() == 32);
     if !known {
         make_machine_id(&path)?;
         kernel::say("made a machine id");
@@ -130,16 +122,7 @@ fn make_machine_id(path: &str) -> Result<(), InitError> {
     let text: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
     let (directory, _) = path.rsplit_once('/').expect("the path is below the disk");
     make_directory(directory)?;
-    let temporary = format!("{path}.new");
-    let mut file = File::create(&temporary).map_err(InitError::at("create", &temporary))?;
-    file.write_all(format!("{text}\n").as_bytes())
-        .and_then(|()| file.set_permissions(fs::Permissions::from_mode(0o444)))
-        .and_then(|()| file.sync_all())
-        .map_err(InitError::at("write", &temporary))?;
-    fs::rename(&temporary, path).map_err(InitError::at("rename", &temporary))?;
-    File::open(directory)
-        .and_then(|directory| directory.sync_all())
-        .map_err(InitError::at("sync", directory))
+    write(path, format!("{text}\n").as_bytes(), 0o444)
 }
 
 /// Makes the new root `/` and becomes `init`.
@@ -150,13 +133,12 @@ pub(super) fn switch(init: &str) -> Result<Infallible, InitError> {
     }
     unmount(DISK, UnmountFlags::DETACH).map_err(InitError::at("detach", DISK))?;
     // The initrd's memory is given back; what cannot be removed does no harm.
-    let _kept = fs::remove_dir_all("/modules");
-    let _kept = fs::remove_file("/init");
+    let _kept = files::remove_directory("/modules");
+    let _kept = rustix::fs::unlink("/init");
     rustix::process::chdir(NEW_ROOT).map_err(InitError::at("enter", NEW_ROOT))?;
     mount_move(".", "/").map_err(InitError::at("move", NEW_ROOT))?;
     rustix::process::chroot(".").map_err(InitError::at("make root", NEW_ROOT))?;
     rustix::process::chdir("/").map_err(InitError::at("enter", "/"))?;
-    #[expect(clippy::disallowed_methods, reason = "this program becomes another, it starts none")]
-    let error = std::process::Command::new(init).exec();
-    Err(InitError::at("start", init)(error))
+    let program = CString::new(init).expect("a command line has no NUL");
+    Err(InitError::at("start", init)(execute(&program)))
 }

@@ -1,5 +1,4 @@
-//! What maintainer scripts would have made with slow programs, made apart: each on only what it needs,
-//! so that it is made again only when that changes.
+//! What maintainer scripts would have made with slow programs, made apart and at the same time.
 //!
 //! The real program of the packages runs in a sandbox whose root is the packages given: the program's
 //! own package with all that it depends on, and the packages whose files it reads. Nothing is
@@ -15,18 +14,8 @@ use crate::exec::environment::Environment;
 use crate::exec::files::FileError;
 use crate::exec::process::status_in_words;
 use crate::exec::sandbox::{self, Command, Limits, last_lines};
-use crate::tree::{Manifest, TreePath};
-
-/// A program that makes files from the files of many packages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Helper {
-    /// `depmod`: which kernel module needs which.
-    KernelModules,
-    /// `systemd-hwdb`: what udev knows about devices.
-    HardwareDatabase,
-    /// `update-ca-certificates`: the certificates that TLS clients trust.
-    Certificates,
-}
+use crate::lower::recipe::Helper;
+use crate::tree::Manifest;
 
 /// What a helper's program made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,52 +26,15 @@ pub struct Made {
     pub manifest: Manifest,
 }
 
-impl Helper {
-    /// All helpers.
-    pub const ALL: [Self; 3] = [Self::KernelModules, Self::HardwareDatabase, Self::Certificates];
-
-    /// The Debian package that has the program.
-    pub fn package(self) -> &'static str {
-        match self {
-            Self::KernelModules => "kmod",
-            Self::HardwareDatabase => "udev",
-            Self::Certificates => "ca-certificates",
+/// What to run; nothing when the packages have nothing to do for it.
+fn commands(helper: Helper, layers: &Layers) -> Vec<Command> {
+    match helper {
+        Helper::KernelModules => {
+            let versions = kernel_versions(layers);
+            versions.iter().map(|version| Command::new(["depmod", version.as_str()])).collect()
         }
-    }
-
-    /// Packages that the program needs besides its own package's dependencies: its script assumes
-    /// that everything essential is there.
-    pub fn packages_assumed(self) -> &'static [&'static str] {
-        match self {
-            Self::KernelModules | Self::HardwareDatabase => &[],
-            Self::Certificates => &["coreutils", "dash", "debianutils", "findutils", "grep", "sed"],
-        }
-    }
-
-    /// Whether a package with a file at `path` is one whose files the program reads.
-    pub fn reads(self, path: &TreePath) -> bool {
-        let below = |directory: &str| {
-            let rest = path.as_bytes().strip_prefix(directory.as_bytes());
-            rest.is_some_and(|rest| rest.first() == Some(&b'/'))
-        };
-        match self {
-            Self::KernelModules => below("usr/lib/modules"),
-            Self::HardwareDatabase => below("usr/lib/udev/hwdb.d") || below("etc/udev/hwdb.d"),
-            Self::Certificates => {
-                below("usr/share/ca-certificates") || below("usr/local/share/ca-certificates")
-            }
-        }
-    }
-
-    fn commands(self, layers: &Layers) -> Vec<Command> {
-        match self {
-            Self::KernelModules => {
-                let versions = kernel_versions(layers);
-                versions.iter().map(|version| Command::new(["depmod", version.as_str()])).collect()
-            }
-            Self::HardwareDatabase => vec![Command::new(["systemd-hwdb", "--usr", "update"])],
-            Self::Certificates => vec![Command::new(["update-ca-certificates", "--default"])],
-        }
+        Helper::HardwareDatabase => vec![Command::new(["systemd-hwdb", "--usr", "update"])],
+        Helper::Certificates => vec![Command::new(["update-ca-certificates", "--default"])],
     }
 }
 
@@ -103,7 +55,7 @@ pub fn run_helper(
     let layers = Layers::read(&request.packages)?;
     let upper = request.scratch.join("upper");
     std::fs::create_dir_all(&upper).map_err(FileError::at("make", &upper))?;
-    let commands = helper.commands(&layers);
+    let commands = commands(helper, &layers);
     let mut owners = sandbox::Owners::default();
     if !commands.is_empty() {
         let sandbox = recording_sandbox(request, &layers);

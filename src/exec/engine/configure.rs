@@ -1,15 +1,17 @@
-//! Step: unpacked packages → what their maintainer scripts change.
+//! Steps: unpacked packages → what their maintainer scripts, and slow programs in their place, make.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Engine, Inputs, StepError, layers};
 use crate::debian::accounts::Ids;
-use crate::exec::configure::{Request, configure, remove_scratch};
+use crate::exec::configure::helpers::run_helper;
+use crate::exec::configure::{ConfigureError, Request, configure, remove_scratch};
 use crate::exec::files::FileError;
 use crate::exec::sandbox::Limits;
 use crate::exec::store::References;
-use crate::lower::recipe::Role;
+use crate::lower::recipe::{Helper, Role};
 
+/// Runs the maintainer scripts.
 pub(super) fn run(
     engine: &Engine<'_>,
     inputs: &Inputs<'_>,
@@ -17,27 +19,77 @@ pub(super) fn run(
     epoch: u64,
     into: &Path,
 ) -> Result<References, StepError> {
+    let request = request(engine, inputs, ids.clone(), epoch, into)?;
+    keep(
+        &request,
+        into,
+        |limits| {
+            let made = configure(engine.environment, &request, engine.progress, limits)?;
+            Ok(made.directory)
+        },
+        engine,
+    )
+}
+
+/// Runs a helper's program.
+pub(super) fn help(
+    engine: &Engine<'_>,
+    inputs: &Inputs<'_>,
+    helper: Helper,
+    epoch: u64,
+    into: &Path,
+) -> Result<References, StepError> {
+    let request = request(engine, inputs, Ids::default(), epoch, into)?;
+    keep(
+        &request,
+        into,
+        |limits| {
+            let made = run_helper(engine.environment, helper, &request, limits)?;
+            Ok(made.directory)
+        },
+        engine,
+    )
+}
+
+fn request(
+    engine: &Engine<'_>,
+    inputs: &Inputs<'_>,
+    ids: Ids,
+    epoch: u64,
+    into: &Path,
+) -> Result<Request, StepError> {
     let layers = layers::read(engine, inputs.of(Role::Package))?;
-    let scratch = into.with_extension("scratch");
     let logs = engine.store.root().join("nix/var/log/nexus-host");
     std::fs::create_dir_all(&logs).map_err(FileError::at("create", &logs))?;
-    let request = Request {
+    Ok(Request {
         packages: layers.iter().map(|layer| engine.real(&layer.path, "")).collect(),
-        ids: ids.clone(),
+        ids,
         epoch_seconds: epoch,
-        scratch: scratch.clone(),
-        log: logs.join("maintainer-scripts.log"),
-    };
+        scratch: into.with_extension("scratch"),
+        // Its own, because another process may be making the same now.
+        log: logs.join(format!("{}-{}.log", inputs.recipe.name, std::process::id())),
+    })
+}
+
+/// Moves what `make` made to `into`, and removes its scratch directory however it ended.
+fn keep(
+    request: &Request,
+    into: &Path,
+    make: impl FnOnce(&Limits) -> Result<PathBuf, ConfigureError>,
+    engine: &Engine<'_>,
+) -> Result<References, StepError> {
     let limits = Limits { interrupt: engine.interrupt.clone(), deadline: None };
-    match configure(engine.environment, &request, engine.progress, &limits) {
-        Ok(configured) => {
-            std::fs::rename(&configured.directory, into).map_err(FileError::at("move", into))?;
-            remove_scratch(&scratch)?;
+    match make(&limits) {
+        Ok(directory) => {
+            std::fs::rename(&directory, into).map_err(FileError::at("move", into))?;
+            remove_scratch(&request.scratch)?;
+            // Only what failed is worth reading.
+            let _kept = std::fs::remove_file(&request.log);
             Ok(References::None)
         }
         Err(error) => {
             // The error that counts is the first one; the store clears its scratch directories later.
-            let _left = remove_scratch(&scratch);
+            let _left = remove_scratch(&request.scratch);
             Err(error.into())
         }
     }

@@ -5,7 +5,6 @@ mod base;
 mod configure;
 mod files;
 mod grub;
-mod helpers;
 mod initrd;
 mod layers;
 mod system;
@@ -23,6 +22,7 @@ use super::fetch::FetchError;
 use super::files::FileError;
 use super::interrupt::{Interrupt, Interrupted};
 use super::progress::{Progress, Task, Unit};
+use super::sandbox::{self, Limits, SandboxError};
 use super::store::{Realisation, References, Store, StoreError, ToAdd};
 use crate::debian::accounts::Accounts;
 use crate::lower::recipe::{Graph, Recipe, RecipeId, Role, Step};
@@ -59,6 +59,9 @@ pub enum EngineError {
     /// A `.deb` could not be had.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// This machine does not let us run programs of packages; found out before anything is fetched.
+    #[error("programs of packages cannot be run on this machine")]
+    Sandbox(#[source] SandboxError),
     /// The work itself failed.
     #[error("cannot {verb} {name}")]
     Step {
@@ -92,7 +95,7 @@ pub enum StepError {
     Tree(#[from] TreeError),
     /// A tool failed.
     #[error(transparent)]
-    Sandbox(#[from] super::sandbox::SandboxError),
+    Sandbox(#[from] SandboxError),
     /// A file could not be read or written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -114,7 +117,15 @@ pub enum StepError {
         path: StorePath,
         /// How.
         #[source]
-        source: crate::debian::control::ControlError,
+        source: crate::debian::layers::MetaError,
+    },
+    /// A `.deb` with the right bytes under a wrong name.
+    #[error("the lock says `{expected}`, but the file is `{found}`")]
+    OtherPackage {
+        /// Name, version and architecture by the lock, as in a file's name.
+        expected: String,
+        /// The same by the package itself.
+        found: String,
     },
     /// The kernel's modules do not go together.
     #[error(transparent)]
@@ -183,7 +194,7 @@ impl Engine<'_> {
     ///
     /// # Errors
     ///
-    /// The first step that failed, by the graph's order; what was made before it stays valid.
+    /// A step that failed; what was made before it stays valid.
     pub fn realise(&self, graph: &Graph) -> Result<Vec<StorePath>, EngineError> {
         let mut outputs: Vec<Option<StorePath>> = Vec::new();
         for level in graph.levels() {
@@ -249,21 +260,24 @@ impl Engine<'_> {
     fn make_all(&self, jobs: &[&Job<'_>]) -> Result<Vec<StorePath>, EngineError> {
         self.interrupt.check()?;
         let debs = self.fetch(jobs)?;
+        let is_unpack = |job: &&Job<'_>| matches!(job.recipe().step, Step::Unpack { .. });
         let label = match jobs {
             [job] => format!("{} {}", job.recipe().step.verb(), job.recipe().name),
-            _ => "unpack packages".to_owned(),
+            jobs if jobs.iter().all(is_unpack) => "unpack packages".to_owned(),
+            _ => "make parts of the system".to_owned(),
         };
         let task = self.progress.begin(&label, Unit::Things, Some(jobs.len() as u64));
         let scratch = self.store.scratch("build")?;
-        let built = jobs
-            .par_iter()
-            .enumerate()
-            .map(|(number, job)| {
+        let mut built = longest_first(jobs, &debs)
+            .into_par_iter()
+            .with_max_len(1)
+            .map(|number| {
                 let into = scratch.path().join(number.to_string());
-                self.make(job, &debs, &into, &*task)
+                Ok((number, self.make(jobs[number], &debs, &into, &*task)?))
             })
-            .collect::<Result<Vec<ToAdd>, EngineError>>()?;
-        let paths = self.store.add_all(built)?;
+            .collect::<Result<Vec<(usize, ToAdd)>, EngineError>>()?;
+        built.sort_by_key(|(number, _)| *number);
+        let paths = self.store.add_all(built.into_iter().map(|(_, made)| made).collect())?;
         let record = |(job, path): (&&Job<'_>, &StorePath)| Realisation {
             recipe: job.key,
             preimage: job.preimage.clone(),
@@ -281,7 +295,14 @@ impl Engine<'_> {
             _ => None,
         };
         let wanted: Vec<Sha256Digest> = jobs.iter().filter_map(digest).collect();
-        if wanted.is_empty() { Ok(Fetched::new()) } else { Ok(self.debs.files(&wanted)?) }
+        if wanted.is_empty() {
+            return Ok(Fetched::new());
+        }
+        // Whoever unpacks packages also runs what is in them, so a machine that forbids it is better
+        // told now than after a long download.
+        let limits = Limits { interrupt: self.interrupt.clone(), deadline: None };
+        sandbox::try_out(self.environment, &limits).map_err(EngineError::Sandbox)?;
+        Ok(self.debs.files(&wanted)?)
     }
 
     fn make(
@@ -312,10 +333,9 @@ impl Engine<'_> {
         into: &Path,
     ) -> Result<References, StepError> {
         match &inputs.recipe.step {
-            Step::Unpack { deb } => unpack::run(&debs[deb], into),
+            Step::Unpack { deb } => unpack::run(inputs, &debs[deb], deb, into),
             Step::Configure { ids, epoch } => configure::run(self, inputs, ids, *epoch, into),
-            Step::Depmod { epoch } => helpers::depmod(self, inputs, *epoch, into),
-            Step::Hwdb { epoch } => helpers::hwdb(self, inputs, *epoch, into),
+            Step::Help { helper, epoch } => configure::help(self, inputs, *helper, *epoch, into),
             Step::Base { epoch } => base::run(self, inputs, *epoch, into),
             Step::Files { .. } => files::run(self, inputs, into),
             Step::Initrd { .. } => initrd::run(self, inputs, into),
@@ -330,6 +350,18 @@ impl Engine<'_> {
         let real = self.store.real_path(path);
         if inner.is_empty() { real } else { real.join(inner) }
     }
+}
+
+/// Positions of `jobs`, those first that take long, so that no processor waits for one at the end.
+fn longest_first(jobs: &[&Job<'_>], debs: &Fetched) -> Vec<usize> {
+    let weight = |job: &Job<'_>| match &job.recipe().step {
+        Step::Unpack { deb } => std::fs::metadata(&debs[deb]).map_or(0, |found| found.len()),
+        Step::Configure { .. } => u64::MAX,
+        _ => 0,
+    };
+    let mut order: Vec<usize> = (0..jobs.len()).collect();
+    order.sort_by_cached_key(|index| std::cmp::Reverse(weight(jobs[*index])));
+    order
 }
 
 /// Files by digest.

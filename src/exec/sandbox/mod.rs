@@ -39,7 +39,7 @@ use super::process::ProcessError;
 
 pub use child::child_main;
 pub use forbidden::Obstacle;
-pub use parent::{CAPTURED_BYTES_MAX, run};
+pub use parent::{CAPTURED_BYTES_MAX, run, try_out};
 pub use recorder_owners::{OWNER_ATTRIBUTE, Owner, Owners};
 pub use running::{Running, spawn};
 

@@ -45,6 +45,7 @@ pub fn run(
     streams: Streams,
     limits: &Limits,
 ) -> Result<Ran, SandboxError> {
+    assert!(!commands.is_empty(), "a sandbox runs at least one command");
     let mut launched = Launched::start(environment, sandbox, commands, streams)?;
     let report = launched.wait(commands, limits)?;
     match report {
@@ -56,6 +57,20 @@ pub fn run(
             owners,
         }),
         failed => Err(error_of(failed, commands)),
+    }
+}
+
+/// Makes an empty sandbox in which nothing runs, to learn whether this machine allows any.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn try_out(environment: &Environment, limits: &Limits) -> Result<(), SandboxError> {
+    let empty = Sandbox::for_tool(Vec::new());
+    let mut launched = Launched::start(environment, &empty, &[], Streams::default())?;
+    match launched.wait(&[], limits)? {
+        Report::Ended { .. } => Ok(()),
+        failed => Err(error_of(failed, &[])),
     }
 }
 
@@ -90,7 +105,6 @@ impl Launched {
         commands: &[Command],
         streams: Streams,
     ) -> Result<Self, SandboxError> {
-        assert!(!commands.is_empty(), "a sandbox runs at least one command");
         if sandbox.layers.len() > LAYERS_MAX {
             let found = sandbox.layers.len();
             return Err(SandboxError::TooManyLayers { found, most: LAYERS_MAX });

@@ -40,7 +40,8 @@ impl Scratch {
         let file = self.0.path().join("package.deb");
         write_atomic(&file, package).unwrap();
         let before = self.around();
-        let result = unpack_deb(&file, &self.target(), &Limits::default());
+        let result =
+            unpack_deb(&file, &Sha256Digest::of(package), &self.target(), &Limits::default());
         assert_eq!(self.around(), before);
         result.map_err(|error| {
             let chain =
@@ -217,8 +218,22 @@ fn only_an_empty_directory_is_taken() {
         cannot open SCRATCH/into
           caused by: No such file or directory (os error 2)"]]
     .assert_eq(&scratch.unpack(&package).unwrap_err());
-    let missing = unpack_deb(Path::new("/nowhere.deb"), &scratch.target(), &Limits::default());
+    let sha256 = Sha256Digest::of(b"");
+    let nowhere = Path::new("/nowhere.deb");
+    let missing = unpack_deb(nowhere, &sha256, &scratch.target(), &Limits::default());
     expect!["cannot open /nowhere.deb"].assert_eq(&missing.unwrap_err().to_string());
+}
+
+#[test]
+fn a_file_with_another_digest_is_no_package_whatever_it_holds() {
+    let scratch = Scratch::new();
+    let file = scratch.0.path().join("package.deb");
+    let mut package = deb(&tar(&[], Style::Gnu), "");
+    let sha256 = Sha256Digest::of(&package);
+    *package.last_mut().unwrap() ^= 1;
+    write_atomic(&file, &package).unwrap();
+    let error = unpack_deb(&file, &sha256, &scratch.target(), &Limits::default()).unwrap_err();
+    assert!(matches!(error, UnpackError::Damaged { .. }), "{error:?}");
 }
 
 /// One component, common ones often so that paths meet.

@@ -74,6 +74,6 @@ fn a_disk_of_more_than_2_tib_is_protected_as_far_as_the_mbr_can_count() {
 #[test]
 fn the_grown_table_of_nexus_init_starts_from_ours() {
     let (primary, _, _) = made();
-    let grown = crate::boot::gpt::grown(&primary[512..], 1 << 20, "nexus-esp").unwrap().unwrap();
-    assert_eq!(number(&grown.primary[512..], 40), (1 << 20) - 34);
+    let grown = crate::boot::gpt::grown(&primary, 1 << 20, "nexus-esp").unwrap().unwrap();
+    assert_eq!(number(&grown.block[1024..], 40), (1 << 20) - 2048 - 1);
 }

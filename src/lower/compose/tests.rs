@@ -2,6 +2,8 @@
 
 use expect_test::{Expect, expect};
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::tree::FileBeside;
 
@@ -24,8 +26,10 @@ fn manifest(entries: &[(&str, &str)]) -> Manifest {
 
 fn layer(name: &str, replaces: &[&str], entries: &[(&str, &str)]) -> Layer {
     let path = StorePath::from_base_name(&format!("vxjiwkjkn7x4079qvh1jkl5pn05j2aw0-{name}"));
-    let replaces = replaces.iter().map(ToString::to_string).collect();
-    Layer { name: name.into(), replaces, path: path.unwrap(), manifest: manifest(entries) }
+    let replaces = replaces.join(", ");
+    let control = format!("Package: {name}\nVersion: 1\nArchitecture: all\nReplaces: {replaces}\n");
+    let meta = PackageMeta::parse(control.as_bytes()).unwrap();
+    Layer { meta, path: path.unwrap(), manifest: manifest(entries) }
 }
 
 fn show(tree: &Tree) -> String {
@@ -147,15 +151,6 @@ fn a_file_lives_on_under_its_other_names() {
         z file of a
     "#]]
     .assert_eq(&show(&tree));
-}
-
-#[test]
-fn the_order_puts_the_replaced_below() {
-    let none = BTreeSet::new();
-    let replaces_c = BTreeSet::from(["c".to_owned()]);
-    let replaces_a = BTreeSet::from(["a".to_owned()]);
-    assert_eq!(layer_order(&[("a", &replaces_c), ("b", &none), ("c", &none)]), [2, 0, 1]);
-    assert_eq!(layer_order(&[("a", &replaces_c), ("c", &replaces_a)]), [1, 0], "a circle ends");
 }
 
 #[test]

@@ -146,58 +146,6 @@ fn long_lines_are_dropped_and_few_are_kept() {
     });
 }
 
-/// The real script, with files in place of the kernel's and the machine's.
-#[test]
-fn the_script_does_what_its_head_says() {
-    let directory = tempfile::tempdir().unwrap();
-    let boot = directory.path().join("boot");
-    crate::exec::files::write_atomic(&boot, b"the-boot\n").unwrap();
-    let script = SCRIPT
-        .replace("/proc/sys/kernel/random/boot_id", boot.to_str().unwrap())
-        .replace("/run/nexus-test", directory.path().join("place").to_str().unwrap());
-    let request = |boot: &str, number: u32, seconds: u32, command: &str| {
-        format!("{boot} {number} {seconds} {}\n", base64::encode(command.as_bytes()))
-    };
-    let requests = [
-        request("the-boot", 1, 9, "echo out; echo err >&2; exit 5"),
-        request("another-boot", 2, 9, "echo never"),
-        request("the-boot", 3, 1, "sleep 30"),
-        request("the-boot", 4, 9, "cat; sleep 30 & echo \"$HOME\"; false | true"),
-        "the-boot 5 9 !!!\n".to_owned(),
-    ];
-    let mut child = crate::exec::process::command(std::ffi::OsStr::new("/bin/bash"))
-        .args(["-c", &script])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(requests.concat().as_bytes()).unwrap();
-    let mut output = String::new();
-    child.stdout.take().unwrap().read_to_string(&mut output).unwrap();
-    child.wait().unwrap();
-    let mut lines = output.lines();
-    assert_eq!(lines.next(), Some("ready the-boot"));
-    let answers: Vec<(String, Output)> = lines
-        .map(|line| {
-            let (number, rest) = line.strip_prefix("answer ").unwrap().split_once(' ').unwrap();
-            (number.to_owned(), parse_answer(rest).unwrap())
-        })
-        .collect();
-    let seen: Vec<(&str, i32, String, &str)> = answers
-        .iter()
-        .map(|(number, output)| {
-            (number.as_str(), output.status, output.text(), output.stderr.trim_end())
-        })
-        .collect();
-    let expected = [
-        ("1", 5, "out".to_owned(), "err"),
-        ("3", 124, String::new(), ""),
-        ("4", 1, "/root".to_owned(), ""),
-        ("5", 0, String::new(), ""),
-    ];
-    assert_eq!(seen, expected);
-}
-
 proptest! {
     #[test]
     fn nothing_a_machine_answers_can_panic(line: String, bytes: Vec<u8>) {

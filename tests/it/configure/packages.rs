@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use nexus_host::debian::deb::Limits;
 use nexus_host::exec::environment::Environment;
 use nexus_host::exec::unpack::unpack_deb;
+use nexus_host::store::Sha256Digest;
 
 use crate::identity::kept_directory;
 use crate::unpack::mirror;
@@ -33,7 +34,8 @@ fn unpack_once(package: &Path) -> PathBuf {
         let scratch = tempfile::tempdir_in(&parent).unwrap();
         let into = scratch.path().join("package");
         fs::create_dir(&into).unwrap();
-        unpack_deb(package, &into, &Limits::default()).unwrap();
+        let sha256 = Sha256Digest::of(&fs::read(package).unwrap());
+        unpack_deb(package, &sha256, &into, &Limits::default()).unwrap();
         // Another test may have been faster.
         let _ = fs::rename(&into, &target);
     }

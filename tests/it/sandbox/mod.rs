@@ -8,12 +8,12 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use expect_test::{Expect, expect};
-use nexus_host::exec::environment::Environment;
 use nexus_host::exec::sandbox::{
     self, Command, Input, Limits, OWNER_ATTRIBUTE, Ran, Sandbox, SandboxError, Streams, Upper,
 };
 
 use crate::identity::{as_each_user, environment};
+use crate::namespaces::has_no_namespaces;
 
 fn plain() -> Sandbox {
     Sandbox::for_tool(Vec::new()).with_bind(PathBuf::from("/usr"), "/usr", false)
@@ -380,28 +380,7 @@ fn three_hundred_changes_of_owner_are_cheap() {
 
 #[test]
 fn forbidden_namespaces_are_explained() {
-    // A namespace in which no further ones may be made stands for a machine that forbids them.
-    let mut command = nexus_host::exec::process::command("unshare".as_ref());
-    let script = "echo 0 > /proc/sys/user/max_user_namespaces; exec \"$@\"";
-    let program = Environment::of_process().unwrap().program;
-    let output = command
-        .env("PATH", "/usr/bin:/bin")
-        .args(["-Ur", "sh", "-c", script, "sh"])
-        .arg(program)
-        .args(["--exact", "sandbox::when_namespaces_are_forbidden", "--nocapture"])
-        .env("NEXUS_HOST_TEST_FORBIDDEN", "1")
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(text.contains("1 passed"), "{text}");
-}
-
-/// The inner half of [`forbidden_namespaces_are_explained`]; alone, it has nothing to look at.
-#[test]
-fn when_namespaces_are_forbidden() {
-    let inner = Environment::of_process().unwrap();
-    if inner.variable("NEXUS_HOST_TEST_FORBIDDEN").is_none() {
+    if !has_no_namespaces("sandbox::forbidden_namespaces_are_explained") {
         return;
     }
     let error = run(&plain(), "true").unwrap_err();

@@ -6,6 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use nexus_host::exec::environment::Environment;
+use nexus_host::exec::fetch::mirrors;
 use nexus_host::store::Sha256Digest;
 
 /// More than any package that the tests ask for.
@@ -41,24 +42,12 @@ pub(crate) fn fetch(environment: &Environment, kept: &Path, names: &[&str]) -> V
 
 /// The mirror of Debian to use, without a slash at the end.
 fn mirror(environment: &Environment) -> String {
-    if let Some(mirror) = environment.text("NEXUS_HOST_DEBIAN_MIRROR") {
-        return mirror.trim_end_matches('/').to_owned();
-    }
-    let mut files = vec![PathBuf::from("/etc/apt/sources.list")];
-    let parts = fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten();
-    files.extend(parts.filter_map(|entry| Some(entry.ok()?.path())));
-    files.sort();
-    let texts: Vec<String> =
-        files.iter().filter_map(|file| fs::read_to_string(file).ok()).collect();
-    let words = texts.iter().flat_map(|text| text.split_whitespace());
-    words
-        .map(|word| word.trim_end_matches('/'))
-        .find(|word| word.starts_with("http") && word.ends_with("/debian"))
-        .expect("NEXUS_HOST_DEBIAN_MIRROR is set or apt's sources name a mirror of Debian")
-        .to_owned()
+    let mirrors = mirrors(environment, None).expect("the environment names a mirror");
+    mirrors.debian.request_text().trim_end_matches('/').to_owned()
 }
 
-fn get(url: &str) -> Vec<u8> {
+/// The bytes at `url`, unverified.
+pub(crate) fn get(url: &str) -> Vec<u8> {
     let mut response = ureq::get(url).call().unwrap_or_else(|error| panic!("{url}: {error}"));
     let body = response.body_mut().with_config().limit(PACKAGE_BYTES_MAX);
     body.read_to_vec().unwrap_or_else(|error| panic!("{url}: {error}"))

@@ -1,11 +1,11 @@
 //! Packages unpacked by us and by dpkg-deb are the same trees.
 //!
-//! dpkg-deb is found through `PATH`; the mirror through `NEXUS_HOST_DEBIAN_MIRROR` or apt's sources.
+//! The mirror is found through `NEXUS_HOST_DEBIAN_MIRROR` or apt's sources.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 pub(crate) mod mirror;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Permissions};
 use std::io::Write as _;
@@ -15,11 +15,12 @@ use std::path::{Path, PathBuf};
 
 use nexus_host::debian::deb::Limits;
 use nexus_host::exec::environment::Environment;
-use nexus_host::exec::process;
 use nexus_host::exec::unpack::unpack_deb;
+use nexus_host::store::Sha256Digest;
 use nexus_host::tree::{Manifest, Node, TreePath};
 
 use crate::identity::kept_directory;
+use crate::toolbox::tool;
 
 /// Small packages that between them have setuid files, capabilities' candidates, hard links, many
 /// links, all maintainer scripts, the merged-/usr links and the dynamic linker.
@@ -139,7 +140,8 @@ Description: every kind of file
 
 fn unpack(package: &Path) -> (tempfile::TempDir, Manifest) {
     let into = tempfile::tempdir().unwrap();
-    let unpacked = unpack_deb(package, into.path(), &Limits::default()).unwrap();
+    let sha256 = Sha256Digest::of(&fs::read(package).unwrap());
+    let unpacked = unpack_deb(package, &sha256, into.path(), &Limits::default()).unwrap();
     let text = fs::read(into.path().join("manifest")).unwrap();
     assert_eq!(Manifest::parse(&text).unwrap(), unpacked.manifest);
     (into, unpacked.manifest)
@@ -300,14 +302,12 @@ fn check_disk(root: &Path, manifest: &Manifest) {
     }
 }
 
-/// Runs dpkg-deb and gives what it printed.
+/// Runs dpkg-deb and gives what it printed; it sees the directories of what it is given.
 #[track_caller]
 fn dpkg_deb(arguments: &[&OsStr]) -> Vec<u8> {
-    let environment = Environment::of_process().unwrap();
-    let path = environment.variable("PATH").expect("PATH is set");
-    let mut command = process::command(OsStr::new("dpkg-deb"));
-    let output = command.args(arguments).env("PATH", path).output().expect("dpkg-deb starts");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "dpkg-deb {arguments:?}: {said}");
-    output.stdout
+    let directory = |word: &&OsStr| Some(Path::new(word).parent()?.to_owned());
+    let paths = arguments.iter().filter(|word| word.as_bytes().starts_with(b"/"));
+    let directories: BTreeSet<PathBuf> = paths.filter_map(directory).collect();
+    let dpkg = tool("dpkg-deb").args(arguments);
+    directories.iter().fold(dpkg, |dpkg, directory| dpkg.sees(directory)).run()
 }

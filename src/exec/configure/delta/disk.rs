@@ -64,13 +64,16 @@ pub(super) fn keep_only(
                 continue;
             }
             set_mode(&place, u32::from(thing.mode) & 0o777 | 0o700)?;
+            remove_attributes(&place)?;
         } else if entry.is_none_or(|entry| matches!(entry.node, Node::Fifo)) {
             std::fs::remove_file(&place).map_err(FileError::at("remove", &place))?;
             continue;
         } else if !matches!(thing.kind, Kind::Symlink { .. }) {
+            // Who is not root may take attributes only from a file that he may write to.
+            set_mode(&place, 0o600)?;
+            remove_attributes(&place)?;
             set_mode(&place, u32::from(thing.mode) & 0o777 | 0o400)?;
         }
-        remove_attributes(&place)?;
         set_time(&place)?;
     }
     set_mode(root, 0o755)?;

@@ -1,0 +1,218 @@
+//! `build` beside mmdebstrap, in one run: the same packages from the same mirror, in turn, ratios at the end.
+//!
+//! `cargo bench --bench peer [-- SCENARIO…]`, as root, with mmdebstrap (a Debian package) installed. The
+//! scenarios are `small`, `big` (both: packages fetched before, scripts run), `small-delta`, `big-delta`
+//! (what maintainer scripts change is cached too) and `cold` (nothing fetched before, indexes included).
+//! Whole processes are timed; memory is the largest single process.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::cast_precision_loss,
+    reason = "a benchmark prints, starts programs, and stops at the first thing that goes wrong"
+)]
+
+mod measure;
+mod sets;
+
+use std::path::{Path, PathBuf};
+
+use measure::{Figures, Measured, measured};
+use nexus_host::exec::environment::Environment;
+use nexus_host::exec::fetch::mirrors;
+use nexus_host::exec::store::Store;
+use sets::Set;
+
+/// Pairs of runs of each scenario; the median counts.
+const RUNS: usize = 3;
+/// What a system is made of beside packages and the host's own files: kept for the scenarios with a cached
+/// delta.
+const DELTAS: [&str; 4] = ["maintainer-scripts", "depmod", "hwdb", "certificates"];
+
+fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
+    let bench = Bench::new();
+    let mut table = Vec::new();
+    for set in [sets::small(), sets::big()] {
+        let delta = format!("{}-delta", set.name);
+        if is_wanted(set.name) || is_wanted(&delta) {
+            bench.fetch_all(&set);
+        }
+        if is_wanted(set.name) {
+            table.push(bench.compare(&set, set.name, set.least_ratio, Scenario::ScriptsRun));
+        }
+        if is_wanted(&delta) {
+            table.push(bench.compare(&set, &delta, 10.0, Scenario::DeltaCached));
+        }
+    }
+    if is_wanted("cold") {
+        table.push(bench.compare(&sets::small(), "cold", 1.0, Scenario::Cold));
+    }
+    print_table(&table);
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scenario {
+    ScriptsRun,
+    DeltaCached,
+    Cold,
+}
+
+struct Row {
+    name: String,
+    ours: Figures,
+    peer: Figures,
+    /// Peer's time by ours, of each pair.
+    ratios: Vec<f64>,
+    least_ratio: f64,
+}
+
+fn print_table(rows: &[Row]) {
+    println!(
+        "scenario     | ours s (cpu) | peer s (cpu) | ratio min..max, median | asked | our peak MB"
+    );
+    for row in rows {
+        let mut sorted = row.ratios.clone();
+        sorted.sort_by(f64::total_cmp);
+        println!(
+            "{:<12} | {:>5.2} ({:>5.2}) | {:>5.2} ({:>5.2}) | {:.2}..{:.2}, {:.2} | {:>4.1} | {:>4}",
+            row.name,
+            row.ours.wall_seconds,
+            row.ours.cpu_seconds,
+            row.peer.wall_seconds,
+            row.peer.cpu_seconds,
+            sorted[0],
+            sorted[sorted.len() - 1],
+            sorted[sorted.len() / 2],
+            row.least_ratio,
+            row.ours.peak_kilobytes / 1000,
+        );
+    }
+}
+
+struct Bench {
+    directory: PathBuf,
+    mirror: String,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench");
+        std::fs::create_dir_all(&directory).unwrap();
+        let environment = Environment::of_process().unwrap();
+        let mirror = mirrors(&environment, None).unwrap().debian.to_string();
+        Self { directory, mirror }
+    }
+
+    fn workspace(&self, set: &Set) -> PathBuf {
+        let workspace = self.directory.join(set.name);
+        std::fs::create_dir_all(workspace.join("hosts")).unwrap();
+        std::fs::write(workspace.join("hosts/bench.toml"), set.host_file()).unwrap();
+        workspace
+    }
+
+    fn ours(&self, set: &Set, store: &Path, cache: &Path, verb: &[&str]) -> std::process::Command {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_nexus-host"));
+        command.arg("-C").arg(self.workspace(set)).args(verb).arg("--quiet");
+        command.arg("--store").arg(store).env("XDG_CACHE_HOME", cache);
+        command
+    }
+
+    /// mmdebstrap as root, which is its fastest way, to a tar; `archives` keeps what apt fetches.
+    fn peer(&self, set: &Set, archives: &Path, tar: &Path) -> std::process::Command {
+        let mut command = std::process::Command::new("mmdebstrap");
+        let archives = archives.display();
+        command
+            .args(["--mode=root", "--variant=essential", "--format=tar", "--quiet"])
+            .arg(format!("--include={}", set.packages.join(",")))
+            .args(["--skip=download/empty", "--skip=essential/unlink", "--skip=cleanup/apt/cache"])
+            .arg(format!(
+                "--setup-hook=mkdir -p {archives}/partial \"$1\"/var/cache/apt/archives && \
+                 mount --bind {archives} \"$1\"/var/cache/apt/archives"
+            ))
+            .arg("--customize-hook=umount \"$1\"/var/cache/apt/archives")
+            .arg("trixie")
+            .arg(tar)
+            .arg(&self.mirror);
+        command
+    }
+
+    /// Locks, and makes both caches warm.
+    fn fetch_all(&self, set: &Set) {
+        let (cache, store) = (self.directory.join("cache"), self.directory.join("store"));
+        measured(self.ours(set, &store, &cache, &["build", "bench", "--image", "raw"]));
+        measured(self.peer(set, &self.archives(set), &self.directory.join("peer.tar")));
+    }
+
+    fn archives(&self, set: &Set) -> PathBuf {
+        self.directory.join(format!("archives-{}", set.name))
+    }
+
+    /// A store that has only what the maintainer scripts and helpers of `set` changed.
+    fn delta_store(&self, set: &Set) -> PathBuf {
+        let (full, template) = (self.directory.join("full"), self.directory.join("template"));
+        remove(&full);
+        remove(&template);
+        let cache = self.directory.join("cache");
+        measured(self.ours(set, &full, &cache, &["build", "bench"]));
+        let _absent = std::fs::remove_dir_all(full.join("nix/var/nix/gcroots"));
+        std::fs::create_dir_all(full.join("nix/var/nix/gcroots")).unwrap();
+        let store = Store::open(&full).unwrap();
+        let names = std::fs::read_dir(full.join("nix/store")).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let is_delta = |name: &String| DELTAS.iter().any(|delta| name[32..] == format!("-{delta}"));
+        let keep: Vec<_> = names
+            .filter(|name| name.len() > 33)
+            .filter(is_delta)
+            .map(|name| nexus_host::store::StorePath::from_base_name(&name).unwrap())
+            .collect();
+        assert!(keep.len() >= 3, "the deltas are there: {keep:?}");
+        store.collect_garbage(&keep).unwrap();
+        drop(store);
+        std::fs::rename(full, &template).unwrap();
+        template
+    }
+
+    fn compare(&self, set: &Set, name: &str, least_ratio: f64, scenario: Scenario) -> Row {
+        let stores = self.directory.join("runs");
+        let tar = self.directory.join("peer.tar");
+        let template = (scenario == Scenario::DeltaCached).then(|| self.delta_store(set));
+        let (mut ours, mut peers, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        for run in 0..RUNS {
+            let cold = self.directory.join("cold");
+            let (cache, archives) = if scenario == Scenario::Cold {
+                remove(&cold);
+                let _absent = std::fs::remove_file(self.workspace(set).join("hosts/bench.lock"));
+                (cold.join("cache"), cold.join("archives"))
+            } else {
+                (self.directory.join("cache"), self.archives(set))
+            };
+            // Removed at the end of all: ext4 does not use the inodes of a file again for some seconds, and
+            // looks for others one by one.
+            let store = stores.join(run.to_string());
+            std::fs::create_dir_all(&stores).unwrap();
+            if let Some(template) = &template {
+                measure::copy(template, &store);
+            }
+            let verb = ["build", "bench", "--image", "raw"];
+            let our = measured(self.ours(set, &store, &cache, &verb));
+            let peer = measured(self.peer(set, &archives, &tar));
+            eprintln!("{name} {run}: ours {our}, peer {peer}");
+            ratios.push(peer.wall_seconds / our.wall_seconds);
+            ours.push(our);
+            peers.push(peer);
+        }
+        remove(&stores);
+        let (ours, peer) = (Measured(ours).median(), Measured(peers).median());
+        Row { name: name.to_owned(), ours, peer, ratios, least_ratio }
+    }
+}
+
+fn remove(directory: &Path) {
+    if directory.exists() {
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+}

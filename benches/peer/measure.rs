@@ -1,0 +1,66 @@
+//! Times whole processes as the operating system accounts for them.
+
+use std::fmt;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Instant;
+
+/// What one process and its children took.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Figures {
+    pub(crate) wall_seconds: f64,
+    pub(crate) cpu_seconds: f64,
+    /// Of the largest single process.
+    pub(crate) peak_kilobytes: i64,
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { wall_seconds, cpu_seconds, peak_kilobytes } = self;
+        write!(f, "{wall_seconds:.2} s (cpu {cpu_seconds:.2} s, {} MB)", peak_kilobytes / 1000)
+    }
+}
+
+/// Several runs.
+pub(crate) struct Measured(pub(crate) Vec<Figures>);
+
+impl Measured {
+    /// The run with the median time.
+    pub(crate) fn median(mut self) -> Figures {
+        self.0.sort_by(|a, b| a.wall_seconds.total_cmp(&b.wall_seconds));
+        self.0[self.0.len() / 2]
+    }
+}
+
+/// Runs `command` to its end, which must be a good one.
+#[expect(clippy::zombie_processes, reason = "wait4 is called below, for the usage")]
+pub(crate) fn measured(mut command: Command) -> Figures {
+    let start = Instant::now();
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+    let child = child.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+    let (status, usage) = wait(child.id());
+    let wall_seconds = start.elapsed().as_secs_f64();
+    assert!(status.success(), "{command:?}: {status}");
+    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    let cpu_seconds = seconds(usage.ru_utime) + seconds(usage.ru_stime);
+    Figures { wall_seconds, cpu_seconds, peak_kilobytes: usage.ru_maxrss }
+}
+
+#[expect(unsafe_code, reason = "std does not give the usage of one child")]
+fn wait(process: u32) -> (ExitStatus, libc::rusage) {
+    let mut status = 0;
+    // SAFETY: both pointers are to values of the right type that live until the call returns.
+    unsafe {
+        let mut usage = std::mem::zeroed();
+        let process = libc::pid_t::try_from(process).unwrap();
+        assert_eq!(libc::wait4(process, &raw mut status, 0, &raw mut usage), process);
+        (ExitStatus::from_raw(status), usage)
+    }
+}
+
+/// Copies a directory with all attributes; not timed.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(status.success(), "cp: {status}");
+}
