@@ -35,7 +35,7 @@ impl Lock {
     /// Who holds the lock, in his own words; `None` when nobody does.
     pub fn holder(places: &Places, what: Locked) -> Option<String> {
         match Self::try_once(places, what) {
-            Ok(_) | Err(None) => None,
+            Ok(()) | Err(None) => None,
             Err(Some(holder)) => Some(holder),
         }
     }

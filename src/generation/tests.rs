@@ -1,3 +1,5 @@
+//! Transitions one by one, and any sequence of them.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Import conversations: whole, broken, resumed, hostile.
+
 use std::io::Cursor;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What is read from `/proc`.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Lines of an import, written, read and refused.
+
 use super::*;
 
 fn path(name: &str) -> StorePath {

@@ -1,3 +1,5 @@
+//! The history on disk, and the links that follow it.
+
 use super::*;
 use crate::generation::{Generation, Verdict};
 

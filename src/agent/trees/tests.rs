@@ -1,3 +1,5 @@
+//! Systems compared, and told from each other by their mounts.
+
 use super::*;
 
 #[test]

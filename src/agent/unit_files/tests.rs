@@ -1,3 +1,5 @@
+//! Units in trees made for the test: hidden, masked, extended, wanted.
+
 use std::os::unix::fs::symlink;
 
 use super::*;
