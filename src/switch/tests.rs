@@ -344,6 +344,9 @@ fn only_what_is_wanted_newly_starts() {
         .wanted_before("a.service", by)
         .wanted_after("a.service", by)
         .check(expect![[""]]);
+    // Started by hand before, and runs already.
+    let by_hand = host().both("a.service", SERVICE).active("a.service");
+    by_hand.wanted_after("a.service", by).check(expect![[""]]);
     // Enabled already before it existed.
     host()
         .gets("a.service", SERVICE)

@@ -125,6 +125,12 @@ fn who_conflicts_with_what_starts_stops_first() {
         stop b.service: its definition changed
         start a.service: multi-user.target begins to want it
     "#]]);
+    // It would start again after the switch, but not beside its enemy.
+    let stops = "[Service]\nExecStart=/usr/bin/b\nExecStop=/usr/bin/c\n";
+    starting().changes("b.service", stops, OTHER).check(expect![[r#"
+        stop b.service: its definition changed
+        start a.service: multi-user.target begins to want it
+    "#]]);
     starting().both("b.service", SERVICE).check(expect![[r#"
         start a.service: multi-user.target begins to want it
     "#]]);
