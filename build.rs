@@ -1,5 +1,5 @@
-//! Builds what the program carries inside itself: `nexus-init` for the initrd of hosts and `nexus-agent`
-//! for the hosts themselves, both static.
+//! Builds what the program carries inside itself: `nexus-init` for the initrd of hosts, `nexus-agent` for
+//! all hosts, and `nexus-secrets` for hosts with secrets, all static.
 
 #![expect(clippy::disallowed_methods, reason = "a build script lives from its environment")]
 
@@ -10,10 +10,11 @@ use std::process::Command;
 /// Set for the inner build, which must not start another.
 const INNER: &str = "NEXUS_HOST_INNER_BUILD";
 /// What the inner programs are made of.
-const SOURCES: [&str; 16] = [
+const SOURCES: [&str; 19] = [
     "src/agent",
     "src/bin/nexus-agent.rs",
     "src/bin/nexus-init.rs",
+    "src/bin/nexus-secrets.rs",
     "src/boot",
     "src/exec/files.rs",
     "src/exec/process.rs",
@@ -22,11 +23,13 @@ const SOURCES: [&str; 16] = [
     "src/image/inodes.rs",
     "src/image/segment.rs",
     "src/lib.rs",
+    "src/secrets",
+    "src/sops",
     "src/store",
     "src/switch",
     "src/tree",
-    "Cargo.toml",
     "Cargo.lock",
+    "Cargo.toml",
 ];
 /// How all inner programs are made: static and small.
 const FLAGS: [&str; 4] =
@@ -39,8 +42,8 @@ const BARE: [&str; 4] = [
     "-Clink-arg=-static",
 ];
 /// The inner programs: name, features, further flags.
-const PROGRAMS: [(&str, &str, &[&str]); 2] =
-    [("nexus-init", "", &BARE), ("nexus-agent", "agent", &[])];
+const PROGRAMS: [(&str, &str, &[&str]); 3] =
+    [("nexus-init", "", &BARE), ("nexus-agent", "agent", &[]), ("nexus-secrets", "secrets", &[])];
 
 fn main() {
     for source in SOURCES {

@@ -8,12 +8,15 @@ use std::convert::Infallible;
 use std::io::{self, Read as _};
 
 use nexus_host::debian::deb::{Limits, Sink, read_deb};
+use nexus_host::sops::{DataKey, Document, Format};
 use nexus_host::store::nar;
 use nexus_host::tree::shape::complete_parents;
 use nexus_host::tree::{Manifest, Node, TreePath};
 
 /// Little enough that no input takes long.
 const BYTES_MAX: u64 = 8 << 20;
+/// The data key of the seeds of `sops`.
+const SOPS_KEY: [u8; 32] = [7; 32];
 
 /// Reads `bytes` as a package: what the sink gets can be made inside one directory, and the manifest
 /// says the same.
@@ -91,6 +94,34 @@ pub(crate) fn nar(bytes: &[u8]) {
     };
     let result = nar::read(&mut &bytes[..], &limits, &mut visit);
     assert!(result.is_err() || !is_cut, "a file was cut off");
+}
+
+/// Reads `bytes` as a SOPS document in every format, encrypted and plain: what is accepted reads back as
+/// itself, and what opens can be sealed and opened again.
+pub(crate) fn sops(bytes: &[u8]) {
+    let key = DataKey::new(SOPS_KEY);
+    for format in [Format::Yaml, Format::Json, Format::Dotenv, Format::Binary] {
+        if let Ok(items) = format.parse_plain(bytes)
+            && let Ok(text) = format.write_plain(&items)
+        {
+            let again = format.parse_plain(&text).expect("what was written can be read");
+            assert_eq!(format.write_plain(&again).as_ref(), Ok(&text), "{format:?}");
+        }
+        let Ok(document) = Document::parse(format, bytes) else { continue };
+        if let Ok(text) = document.to_bytes() {
+            let again = Document::parse(format, &text).expect("what was written can be read");
+            assert_eq!(again.to_bytes().as_ref(), Ok(&text), "{format:?}");
+        }
+        let Ok(opened) = document.open(&key) else { continue };
+        let plain = format.write_plain(&opened.items);
+        let metadata = document.metadata.clone();
+        let mut random = |buffer: &mut [u8]| buffer.fill(1);
+        let now = ("2026-11-21T12:00:00Z", &mut random as _);
+        if let Ok(sealed) = Document::seal(format, opened, metadata, &key, now) {
+            let again = sealed.open(&key).expect("what was sealed can be opened");
+            assert_eq!(format.write_plain(&again.items), plain, "{format:?}");
+        }
+    }
 }
 
 /// What was made at a path.

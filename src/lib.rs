@@ -11,6 +11,8 @@
 //! | `boot` | partition names, kernel arguments, what `nexus-init` and images agree on | none |
 //! | `generation` | what a host may boot, tries, and knows to be bad | none |
 //! | `switch` | old units, new units, what runs → what to stop, reload, restart, start | none |
+//! | `sops` | encrypted documents: YAML, JSON, dotenv, binary; age keys | none |
+//! | `secrets` | what a system declares about its secrets; their installation on the host | on the host |
 //! | `debian` | archive indexes, signatures, relations, lock, `.deb` reading | none |
 //! | `spec` | host files and modules → checked values | none |
 //! | `eval` | checked values + templates → `System` | none |
@@ -21,12 +23,13 @@
 //! | `vm` | test machines in QEMU | through `exec` |
 //! | `cli` | one file per verb; the only printing | printing |
 
-#![cfg_attr(not(any(feature = "builder", feature = "agent")), no_std)]
+#![cfg_attr(not(any(feature = "builder", feature = "agent", feature = "secrets")), no_std)]
 
 extern crate alloc;
 
 #[cfg(any(feature = "builder", feature = "agent"))]
 pub mod agent;
+#[cfg(any(feature = "builder", feature = "agent", not(feature = "secrets")))]
 pub mod boot;
 #[cfg(any(feature = "builder", feature = "agent"))]
 pub mod generation;
@@ -65,6 +68,10 @@ pub mod exec;
 pub mod image;
 #[cfg(feature = "builder")]
 pub mod lower;
+#[cfg(feature = "secrets")]
+pub mod secrets;
+#[cfg(feature = "secrets")]
+pub mod sops;
 #[cfg(feature = "builder")]
 pub mod spec;
 #[cfg(feature = "builder")]

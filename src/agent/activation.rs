@@ -17,6 +17,7 @@ use super::places::{Places, shown};
 use super::process::run as run_program;
 use super::registry::Registry;
 use super::returning;
+use super::secrets;
 use super::service_manager::{self, Verb, act};
 use super::stage::Staged;
 use super::state;
@@ -318,6 +319,7 @@ pub(super) fn switch(
 ) -> Result<Vec<String>, AgentError> {
     let plan = &observation.plan;
     let mut units = plan.units.clone();
+    secrets::check(observation.staged.directory())?;
     let mut problems = act(Verb::Stop, &units.stop)?;
     journal.step("stopped")?;
     let generated_names = loaded_names(&observation.observed);
@@ -325,6 +327,11 @@ pub(super) fn switch(
     let mut known = observation.known.clone();
     observation.staged.put_in_place(places, &observation.in_place, &mut known, booted)?;
     journal.step("swapped")?;
+    let users = secrets::install(places)?;
+    let stopped = units.stop.clone();
+    let runs = |unit: &String| observation.observed.contains_key(unit) && !stopped.contains(unit);
+    units.restart.extend(users.restart.into_iter().filter(runs));
+    units.reload.extend(users.reload.into_iter().filter(runs));
     if plan.reexec || plan.daemon_reload {
         service_manager::reload(plan.reexec)?;
         journal.step(if plan.reexec { "reexecuted" } else { "reloaded" })?;

@@ -33,6 +33,7 @@ pub mod process;
 pub mod protocol;
 pub mod registry;
 pub mod returning;
+pub mod secrets;
 pub mod sending;
 pub mod service_manager;
 pub mod stage;

@@ -67,6 +67,7 @@ pub(crate) enum Verb {
     Test(Test),
     Why(Why),
     Store(Store),
+    Secrets(super::secrets::arguments::Secrets),
     Docs(Docs),
     Completions(Completions),
     Man(Man),

@@ -76,7 +76,8 @@ pub(super) fn build(
     name: &str,
     How { offline, for_image }: How,
 ) -> Result<Built, Failure> {
-    let system = hosts::system(session, workspace, name)?;
+    let mut system = hosts::system(session, workspace, name)?;
+    hosts::add_secrets(session, workspace, &mut system)?;
     let lock = hosts::lock_or_make(session, workspace, store, &system, offline)?;
     let sources =
         sources(&system, &session.environment, &workspace.root).map_err(Failure::files)?;

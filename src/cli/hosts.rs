@@ -12,9 +12,12 @@ use crate::debian::resolve::Update;
 use crate::diag::Source;
 use crate::eval::{System, load};
 use crate::exec::files::write_atomic;
+use crate::exec::init_program::NEXUS_SECRETS;
 use crate::exec::locking::requests_of;
+use crate::exec::secrets::document::read_encrypted;
 use crate::exec::store::Store;
 use crate::lower::tools::tool_requests;
+use crate::secrets::value_path;
 
 /// The optional file beside `hosts/` with what concerns all hosts.
 const WORKSPACE_FILE: &str = "nexus-host.toml";
@@ -40,6 +43,49 @@ pub(super) fn system(
         load(&host, shared.as_ref(), &modules).map_err(Failure::Diagnostics)?;
     session.ui.diagnostics(&warnings);
     Ok(system)
+}
+
+/// Gives the system the encrypted file of its secrets; what is not encrypted is refused.
+///
+/// # Errors
+///
+/// A file that is no SOPS file, and one with a declared secret in clear: it would lie in the store.
+pub(super) fn add_secrets(
+    session: &Session<'_>,
+    workspace: &Workspace,
+    system: &mut System,
+) -> Result<(), Failure> {
+    if system.secrets.is_empty() {
+        return Ok(());
+    }
+    system.add_secrets_program(NEXUS_SECRETS);
+    let name = system.name.to_string();
+    let relative = system.secrets.file_for(&name);
+    let path = workspace.root.join(&relative);
+    let Some((bytes, document)) = read_encrypted(&path).map_err(Failure::files)? else {
+        session.ui.say(&format!(
+            "warning: {name} declares secrets, but {relative} does not exist: no machine can activate this \
+             system; `nexus-host secrets check {name}` says what to do"
+        ));
+        return Ok(());
+    };
+    let declarations = system.secrets.declarations();
+    let declared: Vec<String> = declarations
+        .secrets
+        .keys()
+        .map(|name| value_path(document.format, name).join("/"))
+        .collect();
+    let clear = document.in_clear().into_iter().filter(|path| declared.contains(path));
+    let clear: Vec<String> = clear.collect();
+    if !clear.is_empty() {
+        let help =
+            "change the rule of .sops.yaml that leaves them so, then `nexus-host secrets rekey`";
+        let error = SecretsInClear { path: relative, names: clear.join(", ") };
+        return Err(Failure::files(error).help(help));
+    }
+    let extension = relative.rsplit_once('.').map_or("yaml", |(_, extension)| extension);
+    system.add_ciphertext(extension, bytes);
+    Ok(())
 }
 
 /// The lock of `name`, when there is one.
@@ -83,6 +129,14 @@ pub(super) fn lock_or_make(
     lock.matches(&requests, &tool_requests())
         .map_err(|error| Failure::files(error).help(format!("run `nexus-host lock {name}`")))?;
     Ok(lock)
+}
+
+/// A file of secrets that must not come into a store.
+#[derive(Debug, Error)]
+#[error("{path} has secrets in clear: {names}")]
+struct SecretsInClear {
+    path: String,
+    names: String,
 }
 
 /// A lock that cannot be used.

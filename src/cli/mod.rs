@@ -14,6 +14,7 @@ mod init;
 mod lock;
 mod man;
 mod report;
+mod secrets;
 mod session;
 mod store;
 mod test;
@@ -68,6 +69,7 @@ fn dispatch(session: &Session<'_>, verb: Verb) -> Result<(), Failure> {
         Verb::Test(arguments) => test::run(session, &arguments),
         Verb::Why(arguments) => why::run(session, &arguments),
         Verb::Store(arguments) => store::run(session, &arguments),
+        Verb::Secrets(arguments) => secrets::run(session, &arguments),
         Verb::Docs(_) => docs::run(session),
         Verb::Completions(arguments) => {
             completions::run(session, &arguments);

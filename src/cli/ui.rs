@@ -34,6 +34,13 @@ impl Ui {
         let _gone = writeln!(out, "{text}").and_then(|()| out.flush());
     }
 
+    /// Prints bytes on standard output as they are.
+    #[expect(clippy::unused_self, reason = "whoever prints holds the one value that may")]
+    pub(crate) fn bytes(&self, bytes: &[u8]) {
+        let mut out = std::io::stdout().lock();
+        let _gone = out.write_all(bytes).and_then(|()| out.flush());
+    }
+
     /// Prints a JSON document on standard output.
     pub(crate) fn json(&self, value: &serde_json::Value) {
         self.result(&serde_json::to_string_pretty(value).expect("a JSON value can be written"));

@@ -100,6 +100,8 @@ codes! {
         "The message comes from the module."
     NothingStarts "E0409" "Units are asked for, but nothing would start them."
         "Without a kernel nothing brings systemd. Set `host.kernel`, or add `systemd` to `host.packages`. Only a warning."
+    UnknownSecret "E0410" "A template, user or secret names a secret that nothing declares."
+        "Declare it below `[secrets.values]`, or name it in an option that takes `{ secret = \"…\" }`."
 }
 
 impl fmt::Display for Code {

@@ -81,6 +81,7 @@ impl System {
         self.check_files(problems);
         self.check_owners(problems);
         self.check_units(problems);
+        self.check_secrets(problems);
     }
 
     fn check_ports(&self, problems: &mut Problems) {
@@ -141,13 +142,16 @@ impl System {
         }
     }
 
+    /// Whether a user of this name exists.
+    pub(super) fn has_user(&self, name: &UserName) -> bool {
+        self.users.contains_key(name) || BASE_USERS.contains(&name.as_str())
+    }
+
     fn check_owners(&self, problems: &mut Problems) {
-        let users: BTreeSet<&str> = self.users.keys().map(UserName::as_str).collect();
         let groups = self.group_names();
         for (path, file) in &self.files {
             let File::Regular { owner, group, .. } = &file.value else { continue };
-            let user_exists =
-                users.contains(owner.as_str()) || BASE_USERS.contains(&owner.as_str());
+            let user_exists = self.has_user(owner);
             let missing = [(user_exists, owner), (groups.contains(group.as_str()), group)];
             for (_, name) in missing.iter().filter(|(exists, _)| !exists) {
                 let message = format!("`/{path}` belongs to `{name}`, which nothing declares");

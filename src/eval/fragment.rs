@@ -6,6 +6,7 @@ use tera::Context;
 
 use super::context;
 use super::item::Item;
+use super::secrets::{SecretDemand, SecretTemplate};
 use super::system::{
     Check, File, Group, Interface, Mount, Origin, Port, Probe, Route, Tmpfile, Traced, Unit, User,
     Vantage,
@@ -48,6 +49,8 @@ pub(super) struct Fragment {
     pub(super) kernel_modules: Vec<(String, Traced<()>)>,
     pub(super) tmpfiles: Vec<((String, String), Traced<Tmpfile>)>,
     pub(super) mounts: Vec<(String, Traced<Mount>)>,
+    pub(super) secrets: Vec<(String, Traced<SecretDemand>)>,
+    pub(super) secret_templates: Vec<(String, Traced<SecretTemplate>)>,
 }
 
 /// One module in one stage.
@@ -148,6 +151,8 @@ impl Stage<'_> {
                 fragment.tmpfiles.push((key, traced(item.to_tmpfile(), origin)));
             }
             "mounts" => fragment.mounts.push((name("where"), traced(item.to_mount(), origin))),
+            "secrets" => fragment.secrets.push((name("name"), traced(item.to_secret(), origin))),
+            "secret_templates" => fragment.secret_templates.push(self.template(item, origin)?),
             "problems" => return Err(Box::new(assertion(item, &origin))),
             other => unreachable!("the schema has no `{other}`"),
         }
@@ -205,6 +210,25 @@ impl Stage<'_> {
             group: item.user("group").expect("it has a default"),
         };
         Ok((path, traced(file, origin)))
+    }
+
+    fn template(
+        &self,
+        item: Item<'_>,
+        origin: Origin,
+    ) -> Result<(String, Traced<SecretTemplate>), Box<Diagnostic>> {
+        let text = match item.value("text").text() {
+            Some(text) => text.to_owned(),
+            None => self.rendered(item, &origin)?.unwrap_or_default(),
+        };
+        if let Err(error) = crate::secrets::parse_template(&text) {
+            let message = error.to_string();
+            let reason = "expected `{secret:NAME}`, or `{secret:NAME|env}`, `|json`, `|url`";
+            let place = origin.place().clone();
+            return Err(Box::new(Diagnostic::error(Code::InvalidValue, message, place, reason)));
+        }
+        let template = item.to_secret_template(text);
+        Ok((item.text("name").to_owned(), traced(template, origin)))
     }
 
     fn unit(

@@ -17,6 +17,7 @@ impl System {
             unit_files(&mut made, name, unit);
         }
         made.extend(self.lists());
+        made.extend(self.secret_files());
         for (path, file) in made {
             let path = TreePath::new(path).expect("made from checked names");
             if let Some(other) = self.files.get(&path) {
@@ -111,7 +112,7 @@ fn list_file(lines: Vec<(String, Vec<Origin>)>, end: &str) -> Traced<File> {
     Traced { value: plain_file(&text), origins }
 }
 
-fn plain_file(text: &str) -> File {
+pub(super) fn plain_file(text: &str) -> File {
     let root = || UserName::new("root").expect("a user name");
     File::Regular { content: text.as_bytes().to_vec(), mode: 0o644, owner: root(), group: root() }
 }

@@ -5,6 +5,7 @@
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::secrets::{SecretDemand, SecretTemplate};
 use super::system::{Group, Interface, Mount, Port, Protocol, Route, Tls, Tmpfile, Unit, User};
 use crate::spec::{UnitName, UserName, Value};
 
@@ -137,6 +138,30 @@ impl<'v> Item<'v> {
             group: self.user("group"),
             age: self.optional("age"),
             argument: self.optional("argument"),
+        }
+    }
+
+    pub(super) fn to_secret(self) -> SecretDemand {
+        SecretDemand {
+            generate: self.value("generate").text().map(|kind| kind.parse().expect(CHECKED)),
+            never_rotate: self.flag("never_rotate"),
+            owner: self.user("owner"),
+            group: self.user("group"),
+            mode: self.number("mode"),
+            units: self.unit_names("units"),
+            reload: self.flag("reload"),
+            password_of: self.user("password_of"),
+        }
+    }
+
+    pub(super) fn to_secret_template(self, text: String) -> SecretTemplate {
+        SecretTemplate {
+            text,
+            owner: self.user("owner"),
+            group: self.user("group"),
+            mode: self.number("mode"),
+            units: self.unit_names("units"),
+            reload: self.flag("reload"),
         }
     }
 

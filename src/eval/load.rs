@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::fragment::{Stage, schema};
+use super::secrets::Secrets;
 use super::system::{Debian, Kernel, Origin, PackageSource, System, Traced};
 use super::template::Engine;
 use super::{context, item::Item};
@@ -61,6 +62,9 @@ fn evaluate(
             return None;
         }
         run_stage(&mut system, &spec, &engines, consumes, problems);
+        if !consumes {
+            system.secrets.add_references(&spec);
+        }
     }
     system.check(problems);
     system.generate(problems);
@@ -129,6 +133,7 @@ fn start(spec: &HostSpec, problems: &mut Problems) -> System {
         kernel_modules: BTreeMap::new(),
         tmpfiles: BTreeMap::new(),
         mounts: BTreeMap::new(),
+        secrets: Secrets::new(Item(&spec.sections["secrets"]).optional("file")),
     }
 }
 

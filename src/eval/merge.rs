@@ -46,6 +46,11 @@ impl System {
             );
         }
         put_all(&mut self.mounts, fragment.mounts, "mount", problems);
+        for (name, secret) in fragment.secrets {
+            self.secrets.demand(name, secret, problems);
+        }
+        let templates = fragment.secret_templates;
+        put_all(&mut self.secrets.templates, templates, "template of secrets", problems);
     }
 
     fn merge_port(&mut self, port: Traced<super::system::Port>) {

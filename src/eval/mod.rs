@@ -13,11 +13,13 @@ mod item;
 mod load;
 mod merge;
 mod quote;
+mod secrets;
 mod system;
 mod template;
 mod unit_text;
 
 pub use load::{fragment_items, load};
+pub use secrets::{SecretDemand, SecretTemplate, Secrets};
 pub use system::{
     Check, Debian, File, Group, Interface, Kernel, Mount, Origin, PackageSource, Port, Probe,
     Protocol, Route, System, Tls, Tmpfile, Traced, Unit, User, Vantage,

@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::secrets::Secrets;
 use crate::diag::Place;
 use crate::spec::{HostName, PackageName, UnitName, UserName};
 use crate::tree::TreePath;
@@ -61,6 +62,8 @@ pub struct System {
     pub tmpfiles: BTreeMap<(String, String), Traced<Tmpfile>>,
     /// File systems mounted beyond those of the image, by mount point.
     pub mounts: BTreeMap<String, Traced<Mount>>,
+    /// Secrets: names and who uses them, no values.
+    pub secrets: Secrets,
 }
 
 /// A value and all the places that asked for it; at least one.

@@ -10,4 +10,5 @@ mod hostile;
 mod hosts;
 mod modules;
 mod options;
+mod secrets;
 mod support;

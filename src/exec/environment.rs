@@ -67,6 +67,11 @@ impl Environment {
         self.variables.get(OsStr::new(name)).map(OsString::as_os_str).filter(|v| !v.is_empty())
     }
 
+    /// All variables, for programs that the user chose, such as an editor.
+    pub fn variables(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        self.variables.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+    }
+
     /// The value of `name` as text; `None` also when it is not UTF-8.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.variable(name)?.to_str()

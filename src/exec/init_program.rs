@@ -5,3 +5,6 @@ pub const NEXUS_INIT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/nexus-in
 
 /// The program that changes a host from within; built the same way.
 pub const NEXUS_AGENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/nexus-agent"));
+
+/// The program that installs secrets on a host, static.
+pub const NEXUS_SECRETS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/nexus-secrets"));

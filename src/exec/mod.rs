@@ -14,6 +14,7 @@ pub mod locking;
 pub mod process;
 pub mod progress;
 pub mod sandbox;
+pub mod secrets;
 pub mod sources;
 pub mod store;
 pub mod unpack;

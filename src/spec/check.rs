@@ -10,6 +10,7 @@ use super::format::Format;
 use super::schema::{Field, ITEMS_MAX, Kind, Presence, Record, quoted};
 use super::value::{Data, Value};
 use crate::diag::{Code, Diagnostic, Place, Problems, Source, did_you_mean, printable};
+use crate::secrets::is_secret_name;
 
 /// Checks the values of one file.
 pub(crate) struct Checker<'a> {
@@ -153,9 +154,8 @@ impl Checker<'_> {
 
     fn secret(&mut self, slot: Slot<'_>, table: &DeTable<'_>) -> Option<Data> {
         let name = table.get("secret").map(toml::Spanned::get_ref).and_then(DeValue::as_str);
-        let part = |part: &str| Format::Slug.check(&part.replace('_', "-")).is_ok();
         match name {
-            Some(name) if table.len() == 1 && name.split('/').all(part) => {
+            Some(name) if table.len() == 1 && is_secret_name(name) => {
                 Some(Data::Secret(name.to_owned()))
             }
             _ => {

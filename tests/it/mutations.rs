@@ -24,6 +24,11 @@ fn no_changed_manifest_makes_the_reader_panic() {
 }
 
 #[test]
+fn no_changed_sops_document_makes_the_reader_panic() {
+    run("sops", entries::sops);
+}
+
+#[test]
 fn no_changed_nar_makes_the_reader_panic() {
     run("nar", entries::nar);
 }

@@ -50,7 +50,7 @@ fn vps1() {
     check_host(
         VPS1,
         &expect![[r#"
-            packages: caddy curl libpam-systemd linux-image-cloud-amd64 nftables openssh-server python3 sudo systemd-resolved systemd-sysv systemd-timesyncd tzdata udev
+            packages: ca-certificates caddy curl libpam-systemd linux-image-cloud-amd64 nftables openssh-server python3 sudo systemd-resolved systemd-sysv systemd-timesyncd tzdata udev
             user admin: {"systemd-journal"} /home/admin
             port tcp * 22 open {} ssh.service
             port tcp * 80 open {} caddy.service
@@ -128,6 +128,7 @@ fn every_item_of_vps1_knows_its_line() {
         writeln!(shown, "{}: {origins:?}", value.port).unwrap();
     }
     expect![[r#"
+        ca-certificates: [hosts/vps1.toml:36:2 (module proxy)]
         caddy: [hosts/vps1.toml:36:2 (module proxy)]
         curl: [hosts/vps1.toml:10:13 (module host)]
         libpam-systemd: [hosts/vps1.toml:23:2 (module users)]

@@ -42,6 +42,7 @@ pub use forbidden::Obstacle;
 pub use parent::{CAPTURED_BYTES_MAX, run, try_out};
 pub use recorder_owners::{OWNER_ATTRIBUTE, Owner, Owners};
 pub use running::{Running, spawn};
+pub(in crate::exec) use system_calls::unshare;
 
 /// The word that makes the program run [`child_main`]; it must be the first argument.
 pub const CHILD_WORD: &str = "__sandbox";

@@ -24,7 +24,7 @@ pub(super) fn fork() -> io::Result<Option<Pid>> {
 }
 
 /// Moves the process into new namespaces.
-pub(super) fn unshare(namespaces: UnshareFlags) -> io::Result<()> {
+pub(in crate::exec) fn unshare(namespaces: UnshareFlags) -> io::Result<()> {
     #[expect(unsafe_code, reason = "unsafe for the sake of file descriptor tables")]
     // SAFETY: the danger is a descriptor table that is no longer shared between threads; FILES is
     // not among the flags, and there is one thread.

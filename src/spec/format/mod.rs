@@ -76,6 +76,10 @@ pub enum Format {
     SystemCalls,
     /// The name of a kernel parameter.
     SysctlKey,
+    /// The name of a secret.
+    SecretName,
+    /// How a secret is generated.
+    SecretKind,
     /// The name of a template of the module.
     Template,
 }
@@ -143,6 +147,8 @@ impl Format {
         Self::Capability,
         Self::SystemCalls,
         Self::SysctlKey,
+        Self::SecretName,
+        Self::SecretKind,
         Self::Template,
     ];
 
@@ -185,6 +191,8 @@ impl Format {
             Self::Capability => system::CAPABILITY,
             Self::SystemCalls => system::SYSTEM_CALLS,
             Self::SysctlKey => system::SYSCTL_KEY,
+            Self::SecretName => names::SECRET_NAME,
+            Self::SecretKind => names::SECRET_KIND,
             Self::Template => names::TEMPLATE,
         }
     }

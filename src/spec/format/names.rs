@@ -57,6 +57,24 @@ pub(super) const RELATIVE_PATH: FormatInfo = FormatInfo {
     takes: is_relative_path,
 };
 
+/// A path in the SOPS file and below `/run/secrets`.
+pub(super) const SECRET_NAME: FormatInfo = FormatInfo {
+    name: "secret-name",
+    what: "a name of a secret",
+    expected: "parts of letters, digits, `_` and `-` with `/` between, not below `sops` or `templates`",
+    example: "app/token",
+    takes: crate::secrets::is_secret_name,
+};
+
+pub(super) const SECRET_KIND: FormatInfo = FormatInfo {
+    name: "secret-kind",
+    what: "a way to make a secret",
+    expected: "`hex:N`, `b64:N`, `alnum:N`, `plain:VALUE`, `empty`, `ssh-ed25519`, `wireguard`, `age`, \
+               `htpasswd:USER:SECRET`, `bcrypt:SECRET` or `argon2:SECRET`",
+    example: "hex:64",
+    takes: |text| text.parse::<crate::secrets::Kind>().is_ok(),
+};
+
 /// Source: `NAME_REGEX` of Debian's adduser, useradd(8): 32 bytes.
 pub(super) const USER_NAME: FormatInfo = FormatInfo {
     name: "user-name",

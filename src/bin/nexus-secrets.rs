@@ -1,0 +1,84 @@
+//! The program on hosts with secrets: proves that they can be decrypted, and installs them.
+//!
+//! | command | what it does |
+//! |---|---|
+//! | `check ROOT` | decrypts everything for the system whose `usr` and `etc` lie below ROOT; changes nothing |
+//! | `install [ROOT] [GENERATION]` | installs the secrets of that system; ROOT is `/` when not given |
+//! | `password-hashes` | binds the password hashes over `/etc/shadow` again, after a new `/etc` |
+//!
+//! Standard output carries one JSON object: `declared`, and after `install` also `secrets`, `templates`,
+//! `restart`, `reload`, `first`. Exit codes: 0 done, 2 the command line is wrong, 4 nothing was changed.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use nexus_host::secrets::install::{
+    BootError, Changed, Places, bind_shadow, check_generation, install_secrets,
+};
+
+const DONE: u8 = 0;
+const USAGE: u8 = 2;
+const UNCHANGED: u8 = 4;
+
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is what the program says")]
+fn main() -> ExitCode {
+    // Core dumps would have every secret in them.
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    let _refused = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match run(&words) {
+        Ok(Some(answer)) => {
+            println!("{answer}");
+            DONE.into()
+        }
+        Ok(None) => {
+            eprintln!(
+                "usage: nexus-secrets check ROOT | install [ROOT] [GENERATION] | password-hashes"
+            );
+            USAGE.into()
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            let mut source = std::error::Error::source(&error);
+            while let Some(cause) = source {
+                eprintln!("  caused by: {cause}");
+                source = cause.source();
+            }
+            UNCHANGED.into()
+        }
+    }
+}
+
+/// The answer; `None` when the command line is none.
+fn run(words: &[&str]) -> Result<Option<String>, BootError> {
+    let places = Places::default();
+    let (root, generation) = match words {
+        ["check", root] => {
+            let prepared = check_generation(Path::new(root), &places)?;
+            let declared = prepared.map_or(0, |prepared| prepared.declarations.secrets.len());
+            return Ok(Some(serde_json::json!({ "declared": declared }).to_string()));
+        }
+        ["password-hashes"] => {
+            let folder = std::fs::read_link(&places.link).unwrap_or_default();
+            bind_shadow(&folder).map_err(BootError::Shadow)?;
+            return Ok(Some("{}".to_owned()));
+        }
+        ["install"] => ("/", Some(0)),
+        ["install", root] => (*root, Some(0)),
+        ["install", root, generation] => (*root, generation.parse::<u64>().ok()),
+        _ => return Ok(None),
+    };
+    let Some(generation) = generation else { return Ok(None) };
+    let changed = install_secrets(&PathBuf::from(root), &places, generation)?;
+    Ok(Some(answer(changed.as_ref())))
+}
+
+fn answer(changed: Option<&Changed>) -> String {
+    let Some(changed) = changed else { return "{\"declared\":0}".to_owned() };
+    let json = serde_json::json!({
+        "declared": changed.declared, "secrets": changed.secrets, "templates": changed.templates,
+        "restart": changed.restart, "reload": changed.reload, "first": changed.first,
+    });
+    json.to_string()
+}

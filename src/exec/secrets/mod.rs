@@ -1,0 +1,33 @@
+//! Secrets on the machine of the person who keeps them: identities, files, generating, editing.
+
+pub mod document;
+pub mod generate;
+pub mod identities;
+pub mod memory;
+
+use rustix::process::{DumpableBehavior, Resource, Rlimit, setrlimit};
+
+/// Fills a buffer with the kernel's randomness.
+///
+/// # Panics
+///
+/// When the kernel has none, which it always has after boot.
+pub fn random(buffer: &mut [u8]) {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        let flags = rustix::rand::GetRandomFlags::empty();
+        match rustix::rand::getrandom(&mut buffer[filled..], flags) {
+            Ok(count) => filled += count,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => panic!("the kernel gives no random bytes: {error}"),
+        }
+    }
+}
+
+/// Keeps the memory of this process, and of what it starts, out of core dumps and debuggers.
+pub fn keep_out_of_dumps() {
+    // Both only ever tighten; where they are refused, the process works all the same.
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let _refused = setrlimit(Resource::Core, none);
+    let _refused = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}
