@@ -1,5 +1,5 @@
-//! Builds what the program carries inside itself: `nexus-init` for the initrd of hosts, and
-//! `nexus-secrets` for hosts with secrets, both static.
+//! Builds what the program carries inside itself: `nexus-init` for the initrd of hosts, `nexus-agent` for
+//! all hosts, and `nexus-secrets` for hosts with secrets, all static.
 
 #![expect(clippy::disallowed_methods, reason = "a build script lives from its environment")]
 
@@ -10,16 +10,30 @@ use std::process::Command;
 /// Set for the inner build, which must not start another.
 const INNER: &str = "NEXUS_HOST_INNER_BUILD";
 /// What the inner programs are made of.
-const SOURCES: [&str; 8] = [
-    "src/boot",
+const SOURCES: [&str; 19] = [
+    "src/agent",
+    "src/bin/nexus-agent.rs",
     "src/bin/nexus-init.rs",
     "src/bin/nexus-secrets.rs",
+    "src/boot",
+    "src/exec/files.rs",
+    "src/exec/process.rs",
+    "src/generation",
+    "src/image/boot_entries.rs",
+    "src/image/inodes.rs",
+    "src/image/segment.rs",
+    "src/lib.rs",
     "src/secrets",
     "src/sops",
-    "src/lib.rs",
-    "Cargo.toml",
+    "src/store",
+    "src/switch",
+    "src/tree",
     "Cargo.lock",
+    "Cargo.toml",
 ];
+/// How all inner programs are made: static and small.
+const FLAGS: [&str; 4] =
+    ["-Ctarget-feature=+crt-static", "-Copt-level=s", "-Cpanic=abort", "-Cstrip=symbols"];
 /// What `nexus-init` is linked with: it has no C library, nothing but its own code.
 const BARE: [&str; 4] = [
     "-Crelocation-model=static",
@@ -28,8 +42,8 @@ const BARE: [&str; 4] = [
     "-Clink-arg=-static",
 ];
 /// The inner programs: name, features, further flags.
-const PROGRAMS: [(&str, &str, &[&str]); 2] =
-    [("nexus-init", "", &BARE), ("nexus-secrets", "secrets", &[])];
+const PROGRAMS: [(&str, &str, &[&str]); 3] =
+    [("nexus-init", "", &BARE), ("nexus-agent", "agent", &[]), ("nexus-secrets", "secrets", &[])];
 
 fn main() {
     for source in SOURCES {
@@ -52,9 +66,9 @@ fn main() {
 /// for build scripts, which cannot be static.
 fn build(program: &str, features: &str, further: &[&str], out: &Path) -> PathBuf {
     let triple = env::var("TARGET").expect("cargo sets it");
-    let mut flags =
-        vec!["-Ctarget-feature=+crt-static", "-Copt-level=s", "-Cpanic=abort", "-Cstrip=symbols"];
-    flags.extend(further);
+    let mut flags: Vec<String> = FLAGS.map(str::to_owned).to_vec();
+    flags.extend(further.iter().map(|flag| (*flag).to_owned()));
+    flags.extend(without_places());
     let target = out.join("inner");
     let mut command = Command::new(env::var_os("CARGO").expect("cargo sets it"));
     command
@@ -72,4 +86,19 @@ fn build(program: &str, features: &str, further: &[&str], out: &Path) -> PathBuf
     let status = command.status().expect("cargo can be started");
     assert!(status.success(), "building {program} failed: {status}");
     target.join(triple).join("release").join(program)
+}
+
+/// Flags that keep the places of this machine out of the program: two machines build the same bytes.
+fn without_places() -> Vec<String> {
+    let own = env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it");
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cargo")));
+    let registries = home.map(|home| home.join("registry/src")).into_iter();
+    // Below it, the folder's name depends on where crates are fetched from.
+    let registries = registries.flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten());
+    let mut places: Vec<PathBuf> = registries.flatten().map(|entry| entry.path()).collect();
+    places.sort();
+    let flag = |place: &Path, name| format!("--remap-path-prefix={}={name}", place.display());
+    let crates = places.iter().map(|place| flag(place, "/crates"));
+    crates.chain([flag(Path::new(&own), "/nexus-host")]).collect()
 }

@@ -9,6 +9,8 @@
 //! | `store` | Nix's formats: hashes, store paths, NAR, references | none |
 //! | `tree` | a file tree as a value: owners, modes, contents by reference | none |
 //! | `boot` | partition names, kernel arguments, what `nexus-init` and images agree on | none |
+//! | `generation` | what a host may boot, tries, and knows to be bad | none |
+//! | `switch` | old units, new units, what runs → what to stop, reload, restart, start | none |
 //! | `sops` | encrypted documents: YAML, JSON, dotenv, binary; age keys | none |
 //! | `secrets` | what a system declares about its secrets; their installation on the host | on the host |
 //! | `debian` | archive indexes, signatures, relations, lock, `.deb` reading | none |
@@ -17,15 +19,40 @@
 //! | `lower` | `System` + lock → recipes and generated files | none |
 //! | `image` | trees → bytes: EROFS, ext4, cpio, GPT | none |
 //! | `exec` | the edge: store on disk, network, sandbox, processes | all of them |
+//! | `agent` | `nexus-agent`, the program on the host: imports, activates, goes back | through `exec` |
 //! | `vm` | test machines in QEMU | through `exec` |
 //! | `cli` | one file per verb; the only printing | printing |
 
-#![cfg_attr(not(any(feature = "builder", feature = "secrets")), no_std)]
+#![cfg_attr(not(any(feature = "builder", feature = "agent", feature = "secrets")), no_std)]
 
 extern crate alloc;
 
-#[cfg(any(feature = "builder", not(feature = "secrets")))]
+#[cfg(any(feature = "builder", feature = "agent"))]
+pub mod agent;
+#[cfg(any(feature = "builder", feature = "agent", not(feature = "secrets")))]
 pub mod boot;
+#[cfg(any(feature = "builder", feature = "agent"))]
+pub mod generation;
+#[cfg(any(feature = "builder", feature = "agent"))]
+pub mod store;
+#[cfg(any(feature = "builder", feature = "agent"))]
+pub mod switch;
+#[cfg(any(feature = "builder", feature = "agent"))]
+pub mod tree;
+
+/// The part of the edge that `nexus-agent` needs.
+#[cfg(all(feature = "agent", not(feature = "builder")))]
+pub mod exec {
+    pub mod files;
+    pub mod process;
+}
+/// The part of images that `nexus-agent` needs: what boot loaders read.
+#[cfg(all(feature = "agent", not(feature = "builder")))]
+pub mod image {
+    pub mod boot_entries;
+    pub mod inodes;
+    pub mod segment;
+}
 
 #[cfg(feature = "builder")]
 pub mod cli;
@@ -47,9 +74,5 @@ pub mod secrets;
 pub mod sops;
 #[cfg(feature = "builder")]
 pub mod spec;
-#[cfg(feature = "builder")]
-pub mod store;
-#[cfg(feature = "builder")]
-pub mod tree;
 #[cfg(feature = "builder")]
 pub mod vm;

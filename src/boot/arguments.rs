@@ -1,6 +1,6 @@
 //! The kernel's command line: what `nexus-init` reads from it, and how it is written.
 
-#[cfg(not(feature = "builder"))]
+#[cfg(not(any(feature = "builder", feature = "agent")))]
 use alloc::{borrow::ToOwned as _, string::String};
 
 use thiserror::Error;

@@ -2,7 +2,7 @@
 //!
 //! Format: UEFI specification 2.10, section 5.3. Sectors are 512 bytes; all numbers little-endian.
 
-#[cfg(not(feature = "builder"))]
+#[cfg(not(any(feature = "builder", feature = "agent")))]
 use alloc::{borrow::ToOwned as _, string::String, vec::Vec};
 
 use thiserror::Error;

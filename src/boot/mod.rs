@@ -5,7 +5,7 @@
 
 pub mod arguments;
 pub mod gpt;
-#[cfg(not(feature = "builder"))]
+#[cfg(not(any(feature = "builder", feature = "agent")))]
 pub mod host;
 
 /// Name of the GPT partition that holds the root file system.
@@ -21,3 +21,25 @@ pub const PERSISTENT: [(&str, u32); 5] =
 pub const MACHINE_ID: &str = "var/lib/nexus-host/machine-id";
 /// Optional file of a system: directories to make in `/`, one a line, for further mounts.
 pub const MOUNT_POINTS: &str = "mount-points";
+/// Directories of `/` and their modes.
+pub const SKELETON_DIRECTORIES: [(&str, u32); 11] = [
+    ("boot", 0o755),
+    ("dev", 0o755),
+    ("efi", 0o755),
+    ("etc", 0o755),
+    ("media", 0o755),
+    ("mnt", 0o755),
+    ("proc", 0o555),
+    ("run", 0o755),
+    ("sys", 0o555),
+    ("tmp", 0o1777),
+    ("usr", 0o755),
+];
+/// Links of `/`: Debian's merged `/usr`, and `/opt`, which packages may fill.
+pub const SKELETON_LINKS: [(&str, &str); 5] = [
+    ("bin", "usr/bin"),
+    ("lib", "usr/lib"),
+    ("lib64", "usr/lib64"),
+    ("sbin", "usr/sbin"),
+    ("opt", "usr/lib/opt"),
+];

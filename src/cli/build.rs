@@ -10,10 +10,10 @@ use crate::eval::System;
 use crate::exec::debs::LockedDebs;
 use crate::exec::engine::Engine;
 use crate::exec::fetch::FetchOptions;
-use crate::exec::init_program::NEXUS_INIT;
+use crate::exec::init_program::{NEXUS_AGENT, NEXUS_INIT};
 use crate::exec::sources::sources;
 use crate::exec::store::Store;
-use crate::lower::graph::{host_graph, image_graph};
+use crate::lower::graph::{HostPrograms, host_graph, image_graph};
 use crate::store::{Sha256Digest, StorePath};
 
 /// A host whose system is in the store.
@@ -102,7 +102,8 @@ pub(super) fn build_system(
         interrupt: &session.interrupt,
     };
     let init = Sha256Digest::of(NEXUS_INIT);
-    let mut graph = host_graph(&system, &lock, init).map_err(Failure::build)?;
+    let programs = HostPrograms { init, agent: Sha256Digest::of(NEXUS_AGENT) };
+    let mut graph = host_graph(&system, &lock, programs).map_err(Failure::build)?;
     if for_image {
         graph.graph.append(image_graph(&lock).map_err(Failure::build)?.graph);
     }

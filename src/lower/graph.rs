@@ -119,7 +119,16 @@ fn package_store_name(package: &PackageRecord) -> Result<StorePathName, StorePat
     StorePathName::new(&text)
 }
 
-/// The graph of `system` with the packages of `lock`; `init` is the digest of `nexus-init`.
+/// Digests of the programs that every host gets from us.
+#[derive(Debug, Clone, Copy)]
+pub struct HostPrograms {
+    /// `nexus-init`, in the initrd.
+    pub init: Sha256Digest,
+    /// `nexus-agent`, in the system.
+    pub agent: Sha256Digest,
+}
+
+/// The graph of `system` with the packages of `lock`.
 ///
 /// # Errors
 ///
@@ -127,7 +136,7 @@ fn package_store_name(package: &PackageRecord) -> Result<StorePathName, StorePat
 pub fn host_graph(
     system: &System,
     lock: &Lock,
-    init: Sha256Digest,
+    programs: HostPrograms,
 ) -> Result<HostGraph, StorePathError> {
     let (ids, epoch) = (ids_of(lock), epoch_of(lock));
     let PackagesGraph { mut graph, packages, delta } = packages_graph(&lock.packages, &ids, epoch)?;
@@ -146,14 +155,19 @@ pub fn host_graph(
         step: files_step(system, ids, epoch),
         inputs: vec![(Role::Delta, delta)],
     });
-    let mut inputs = vec![(Role::Base, base), (Role::Files, files)];
+    let agent = graph.add(Recipe {
+        name: StorePathName::new("nexus-agent")?,
+        step: Step::Agent { agent: programs.agent, epoch },
+        inputs: Vec::new(),
+    });
+    let mut inputs = vec![(Role::Base, base), (Role::Files, files), (Role::Agent, agent)];
     if let (Some(kernel), Some(depmod)) =
         (kernel_of(&lock.packages), helpers.get(&Helper::KernelModules))
     {
         let kernel = (Role::Package, packages[kernel]);
         let initrd = graph.add(Recipe {
             name: StorePathName::new("initrd")?,
-            step: Step::Initrd { init },
+            step: Step::Initrd { init: programs.init },
             inputs: vec![kernel, (Role::Helper, *depmod)],
         });
         inputs.extend([kernel, (Role::Initrd, initrd)]);

@@ -48,6 +48,8 @@ pub enum Role {
     Files,
     /// The first file system of a boot.
     Initrd,
+    /// The program that changes the host from within, with its units.
+    Agent,
     /// An unpacked package whose program does the work.
     Tool,
 }
@@ -96,6 +98,13 @@ pub enum Step {
     Initrd {
         /// Digest of the `nexus-init` program.
         init: Sha256Digest,
+    },
+    /// `nexus-agent` and its units → files of every host.
+    Agent {
+        /// Digest of the `nexus-agent` program.
+        agent: Sha256Digest,
+        /// Seconds since 1970 that the files bear.
+        epoch: u64,
     },
     /// GRUB's packages → the image that a BIOS starts. Inputs: tools.
     GrubCore,
@@ -196,7 +205,8 @@ impl Step {
             Step::Base { .. } => "base 2",
             Step::Files { .. } => "files 1",
             Step::Initrd { .. } => "initrd 1",
-            Step::System { .. } => "system 1",
+            Step::Agent { .. } => "agent 1",
+            Step::System { .. } => "system 2",
             Step::GrubCore => "grub-core 1",
         }
     }
@@ -210,6 +220,7 @@ impl Step {
             Step::Base { .. } => "compose",
             Step::Files { .. } => "write files of",
             Step::Initrd { .. } => "make the initrd of",
+            Step::Agent { .. } => "write",
             Step::System { .. } => "make the system",
             Step::GrubCore => "make",
         }
@@ -235,6 +246,9 @@ impl Step {
             }
             Step::GrubCore => Vec::new(),
             Step::Initrd { init } => vec![format!("init {init}")],
+            Step::Agent { agent, epoch } => {
+                vec![format!("agent {agent}"), format!("epoch {epoch}")]
+            }
             Step::System { arguments, mount_points, about } => {
                 let arguments = arguments.iter().map(|argument| format!("argument {argument:?}"));
                 let points = mount_points.iter().map(|point| format!("mount-point {point:?}"));
@@ -270,6 +284,7 @@ impl Role {
             Role::Base => "base",
             Role::Files => "files",
             Role::Initrd => "initrd",
+            Role::Agent => "agent",
             Role::Tool => "tool",
         }
     }

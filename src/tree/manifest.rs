@@ -348,6 +348,18 @@ pub fn path_from_text(text: &[u8]) -> Option<TreePath> {
     read_path(text).ok()
 }
 
+/// The target of a symbolic link as in a manifest.
+pub fn target_to_text(target: &[u8]) -> String {
+    let mut text = String::new();
+    push_escaped(&mut text, target);
+    text
+}
+
+/// Reads [`target_to_text`]; `None` for what Linux would not take.
+pub fn target_from_text(text: &[u8]) -> Option<Vec<u8>> {
+    read_target(text).ok()
+}
+
 fn read_path(text: &[u8]) -> Result<TreePath, Fault> {
     if text == b"." {
         return Ok(TreePath::root());

@@ -21,6 +21,7 @@ mod signatures;
 mod sops;
 mod store;
 mod support;
+mod switch;
 mod tidy;
 mod toolbox;
 mod unpack;

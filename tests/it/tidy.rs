@@ -6,12 +6,39 @@ use std::path::{Path, PathBuf};
 
 /// Layers from the bottom up; a module may use only itself and modules to its left.
 const LAYERS: &[&str] = &[
-    "diag", "store", "tree", "boot", "sops", "secrets", "debian", "spec", "eval", "lower", "image",
-    "exec", "vm", "cli",
+    "diag",
+    "store",
+    "tree",
+    "boot",
+    "generation",
+    "switch",
+    "sops",
+    "secrets",
+    "debian",
+    "spec",
+    "eval",
+    "lower",
+    "image",
+    "exec",
+    "agent",
+    "vm",
+    "cli",
 ];
 /// Layers that neither read nor change the world.
-const PURE: &[&str] =
-    &["diag", "store", "tree", "boot", "sops", "debian", "spec", "eval", "lower", "image"];
+const PURE: &[&str] = &[
+    "diag",
+    "store",
+    "tree",
+    "boot",
+    "generation",
+    "switch",
+    "sops",
+    "debian",
+    "spec",
+    "eval",
+    "lower",
+    "image",
+];
 const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
 

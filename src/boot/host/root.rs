@@ -9,7 +9,7 @@ use rustix::mount::{
     MountFlags, UnmountFlags, mount, mount_bind, mount_move, mount_remount, unmount,
 };
 
-use super::super::{MACHINE_ID, MOUNT_POINTS, PERSISTENT};
+use super::super::{MACHINE_ID, MOUNT_POINTS, PERSISTENT, SKELETON_DIRECTORIES, SKELETON_LINKS};
 use super::files::{exists, is_directory, make_directory, make_directory_with, read, write};
 use super::{InitError, bare::execute, files, kernel};
 
@@ -17,28 +17,6 @@ use super::{InitError, bare::execute, files, kernel};
 pub(super) const DISK: &str = "/disk";
 /// Where the host's `/` is put together.
 const NEW_ROOT: &str = "/newroot";
-/// Directories of `/` and their modes.
-const DIRECTORIES: [(&str, u32); 11] = [
-    ("boot", 0o755),
-    ("dev", 0o755),
-    ("efi", 0o755),
-    ("etc", 0o755),
-    ("media", 0o755),
-    ("mnt", 0o755),
-    ("proc", 0o555),
-    ("run", 0o755),
-    ("sys", 0o555),
-    ("tmp", 0o1777),
-    ("usr", 0o755),
-];
-/// Links of `/`: Debian's merged `/usr`, and `/opt`, which packages may fill.
-const LINKS: [(&str, &str); 5] = [
-    ("bin", "usr/bin"),
-    ("lib", "usr/lib"),
-    ("lib64", "usr/lib64"),
-    ("sbin", "usr/sbin"),
-    ("opt", "usr/lib/opt"),
-];
 /// Most bytes of the list of mount points.
 const MOUNT_POINTS_BYTES_MAX: usize = 1 << 20;
 
@@ -69,10 +47,10 @@ pub(super) fn compose(name: &str) -> Result<(), InitError> {
 }
 
 fn make_skeleton() -> Result<(), InitError> {
-    for (name, mode) in DIRECTORIES {
+    for (name, mode) in SKELETON_DIRECTORIES {
         make_directory_with(&format!("{NEW_ROOT}/{name}"), mode)?;
     }
-    for (name, target) in LINKS {
+    for (name, target) in SKELETON_LINKS {
         let path = format!("{NEW_ROOT}/{name}");
         rustix::fs::symlink(target, &path).map_err(InitError::at("link", &path))?;
     }

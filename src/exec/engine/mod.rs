@@ -1,5 +1,6 @@
 //! Realises recipes: looks up what was made before, makes the rest, remembers it.
 
+mod agent;
 mod base;
 mod configure;
 mod files;
@@ -339,6 +340,7 @@ impl Engine<'_> {
             Step::Files { .. } => files::run(self, inputs, into),
             Step::Initrd { .. } => initrd::run(self, inputs, into),
             Step::System { .. } => system::run(self, inputs, into),
+            Step::Agent { epoch, .. } => agent::run(*epoch, into),
             Step::GrubCore => grub::run_mkimage(self, inputs, into),
         }
     }

@@ -33,8 +33,9 @@ pub(super) fn run(
         unreachable!("the engine calls each step with its own recipe")
     };
     let mut tree = base_tree(engine, inputs.one(Role::Base))?;
-    let files = inputs.one(Role::Files);
-    apply(&mut tree, tree_text::read_manifest(&engine.real(files, ""), files)?, files);
+    for path in [inputs.one(Role::Agent), inputs.one(Role::Files)] {
+        apply(&mut tree, tree_text::read_manifest(&engine.real(path, ""), path)?, path);
+    }
     complete_parents(&mut tree).map_err(TreeError::Shape)?;
     let mut referable: BTreeSet<StorePath> = tree.values().filter_map(origin).collect();
     for part in ["usr", "etc"] {

@@ -1,0 +1,400 @@
+//! The command line of `nexus-agent`: words in, a request, its result out.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, Write};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::activation::{self, Entry, Request};
+use super::boot_menu;
+use super::collect;
+use super::confirmation;
+use super::error::{AgentError, EXIT_CHECK, EXIT_DONE};
+use super::events;
+use super::health;
+use super::import;
+use super::lock::{Lock, Locked};
+use super::observation::observe;
+use super::places::{Places, read_store_path, shown};
+use super::returning;
+use super::state;
+use super::status;
+use super::trees::{InPlace, Stage};
+use crate::generation::{GenerationNumber, Level, Nonce};
+use crate::store::StorePath;
+use crate::switch::Policy;
+
+/// What `help` says.
+const HELP: &str = "\
+nexus-agent COMMAND: changes this host from within (docs/agent-protocol.md)
+
+  status [--json]                 what runs, what is tried, what failed
+  generations [--json]            the history
+  missing                         store paths on standard input → those that are not here
+  import                          takes store paths, only what is missing
+  plan TOPLEVEL [--json]          what an activation would do
+  activate TOPLEVEL [--trial] [--nonce HEX] [--window SECONDS] [--level LEVEL]
+           [--expect N] [--by WHO] [--commit REV] [--again] [--detach]
+  attach NONCE [--from BYTES]     shows the events of an activation
+  confirm NONCE                   keeps what is on trial
+  rollback [N]                    back to a generation that proved itself
+  pin N, unpin N                  keeps a generation from being collected, or not
+  gc [--keep K] [--dry-run]       forgets old generations and removes what only they needed
+  check [--json]                  the host's own health checks
+";
+/// Options that have a value.
+const WITH_VALUE: [&str; 8] =
+    ["nonce", "window", "level", "expect", "by", "commit", "from", "keep"];
+/// Options that have none.
+const FLAGS: [&str; 6] = ["json", "trial", "again", "detach", "dry-run", "boot-only"];
+/// Seconds of a window when none is given, and its limits.
+const WINDOW_SECONDS: u32 = 30;
+const WINDOW_SECONDS_LIMITS: std::ops::RangeInclusive<u32> = 5..=3600;
+/// Good generations that a collection keeps when nothing else is said.
+const KEEP: usize = 5;
+/// How long small changes wait for others.
+const WAIT: Duration = Duration::from_secs(2);
+
+/// Streams that a command talks through.
+#[expect(missing_debug_implementations, reason = "its parts are traits without it")]
+pub struct Streams<'a> {
+    /// What it is given.
+    pub input: &'a mut dyn BufRead,
+    /// What it answers.
+    pub output: &'a mut dyn Write,
+}
+
+impl Streams<'_> {
+    fn say(&mut self, text: &str) -> Result<(), AgentError> {
+        writeln!(self.output, "{text}")
+            .and_then(|()| self.output.flush())
+            .map_err(AgentError::at("write to", "standard output"))
+    }
+}
+
+/// Words of a command line, sorted.
+struct Words {
+    plain: Vec<String>,
+    values: BTreeMap<String, String>,
+}
+
+impl Words {
+    fn parse(words: &[String]) -> Result<Self, AgentError> {
+        let mut parsed = Self { plain: Vec::new(), values: BTreeMap::new() };
+        let mut rest = words.iter();
+        while let Some(word) = rest.next() {
+            let Some(option) = word.strip_prefix("--") else {
+                parsed.plain.push(word.clone());
+                continue;
+            };
+            let (name, given) = match option.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                None => (option, None),
+            };
+            let value = if WITH_VALUE.contains(&name) {
+                let missing = || AgentError::Usage(format!("--{name} needs a value"));
+                given.or_else(|| rest.next().cloned()).ok_or_else(missing)?
+            } else if FLAGS.contains(&name) && given.is_none() {
+                String::new()
+            } else {
+                return Err(AgentError::Usage(format!("`{word}` is not an option")));
+            };
+            parsed.values.insert(name.to_owned(), value);
+        }
+        Ok(parsed)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
+    fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, AgentError> {
+        let wrong = |value: &String| AgentError::Usage(format!("--{name}={value} is no number"));
+        self.values.get(name).map(|value| value.parse().map_err(|_| wrong(value))).transpose()
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        self.values.get(name).cloned()
+    }
+
+    fn system(&self) -> Result<StorePath, AgentError> {
+        Ok(read_store_path(self.argument("a system")?)?)
+    }
+
+    fn nonce(&self) -> Result<Nonce, AgentError> {
+        let given = self.text("nonce");
+        let text = match &given {
+            Some(text) => text,
+            None => self.argument("a nonce")?,
+        };
+        Ok(Nonce::new(text)?)
+    }
+
+    fn generation(&self) -> Result<GenerationNumber, AgentError> {
+        let text = self.argument("a generation")?;
+        let number = text.parse().ok().and_then(GenerationNumber::new);
+        number.ok_or_else(|| AgentError::Usage(format!("`{text}` is not a generation")))
+    }
+
+    fn argument(&self, what: &str) -> Result<&str, AgentError> {
+        match &self.plain[..] {
+            [one] => Ok(one),
+            [] => Err(AgentError::Usage(format!("the command needs {what}"))),
+            [_, more, ..] => Err(AgentError::Usage(format!("`{more}` is one word too many"))),
+        }
+    }
+}
+
+/// Carries out a command; answers the exit code.
+///
+/// # Errors
+///
+/// What kept it from being carried out; nothing has changed then.
+pub fn run(places: &Places, words: &[String], streams: &mut Streams<'_>) -> Result<u8, AgentError> {
+    let Some((command, rest)) = words.split_first() else {
+        return Err(AgentError::Usage("a command is missing".into()));
+    };
+    let words = Words::parse(rest)?;
+    match command.as_str() {
+        "help" | "--help" | "-h" => streams.say(HELP.trim_end())?,
+        "status" => streams.say(&pretty(&status::status(places)?))?,
+        "generations" => {
+            let generations = state::load(places)?;
+            let default = generations.default().map(GenerationNumber::get);
+            let all = status::generations_json(&generations);
+            streams.say(&pretty(&json!({ "default": default, "generations": all })))?;
+        }
+        "missing" => missing(places, streams)?,
+        "import" => drop(import::import(places, streams.input, streams.output)?),
+        "plan" => plan(places, &words, streams)?,
+        "activate" => return activate(places, &words, streams),
+        "attach" => {
+            let from = words.number("from")?.unwrap_or(0);
+            return events::follow(places, &words.nonce()?, from, streams.output);
+        }
+        "confirm" => {
+            confirmation::confirm(places, &words.nonce()?)?;
+            streams.say(&json!({ "event": "confirmed" }).to_string())?;
+        }
+        "rollback" => return rollback(places, &words, streams),
+        "pin" | "unpin" => pin(places, words.generation()?, command == "pin")?,
+        "gc" => gc(places, &words, streams)?,
+        "check" => return check(places, streams),
+        "run" => activation::run(places, &words.nonce()?, words.has("boot-only"))?,
+        "return" => returning::unconfirmed(places, &words.nonce()?)?,
+        "boot" => confirmation::after_boot(places)?,
+        "bless" => confirmation::bless(places)?,
+        other => return Err(AgentError::Usage(format!("`{other}` is not a command"))),
+    }
+    Ok(EXIT_DONE)
+}
+
+fn pretty(value: &serde_json::Value) -> String {
+    serde_json::to_string_pretty(value).expect("a JSON value can be written")
+}
+
+fn missing(places: &Places, streams: &mut Streams<'_>) -> Result<(), AgentError> {
+    let mut paths = Vec::new();
+    for line in streams.input.lines() {
+        let line = line.map_err(AgentError::at("read from", "standard input"))?;
+        paths.push(read_store_path(line.trim())?);
+    }
+    for path in import::missing(places, &paths)? {
+        streams.say(&shown(&path))?;
+    }
+    Ok(())
+}
+
+fn plan(places: &Places, words: &Words, streams: &mut Streams<'_>) -> Result<(), AgentError> {
+    let stage = Stage::new(places)?;
+    let booted = state::booted(places)?;
+    let observation = observe(places, &stage, &words.system()?, &booted, policy(words)?)?;
+    streams.say(&pretty(&observation.plan.to_json()))
+}
+
+fn policy(words: &Words) -> Result<Policy, AgentError> {
+    let wrong = |word: &str| {
+        AgentError::Usage(format!(
+            "--level={word}: expected auto, live, soft-reboot, reboot or boot"
+        ))
+    };
+    let at_least = match words.text("level").as_deref() {
+        None | Some("auto") => Level::Live,
+        Some("boot") => Level::Reboot,
+        Some(word) => Level::from_word(word).ok_or_else(|| wrong(word))?,
+    };
+    Ok(Policy { at_least, live: true, soft_reboot: true })
+}
+
+fn activate(places: &Places, words: &Words, streams: &mut Streams<'_>) -> Result<u8, AgentError> {
+    let window_seconds = words.number("window")?.unwrap_or(WINDOW_SECONDS);
+    if !WINDOW_SECONDS_LIMITS.contains(&window_seconds) {
+        return Err(AgentError::Usage("--window takes 5 to 3600 seconds".into()));
+    }
+    let request = Request {
+        system: words.system()?,
+        nonce: nonce_or_new(words)?,
+        outside: words.has("trial"),
+        window_seconds,
+        policy: policy(words)?,
+        expect: words.number("expect")?,
+        by: words.text("by").unwrap_or_else(|| "somebody on the host".into()),
+        commit: words.text("commit"),
+        entry: if words.has("again") { Entry::Any } else { Entry::NotBad },
+        boot_only: words.text("level").as_deref() == Some("boot"),
+    };
+    start(places, &request, words.has("detach"), streams)
+}
+
+fn start(
+    places: &Places,
+    request: &Request,
+    detach: bool,
+    streams: &mut Streams<'_>,
+) -> Result<u8, AgentError> {
+    // The log is there from the first moment, so that it can be followed.
+    drop(events::Journal::open(places, &request.nonce)?);
+    activation::begin(places, request)?;
+    if detach {
+        streams.say(&json!({ "event": "started", "nonce": request.nonce.as_str() }).to_string())?;
+        return Ok(EXIT_DONE);
+    }
+    events::follow(places, &request.nonce, 0, streams.output)
+}
+
+fn nonce_or_new(words: &Words) -> Result<Nonce, AgentError> {
+    if let Some(text) = words.text("nonce") {
+        return Ok(Nonce::new(&text)?);
+    }
+    let mut bytes = [0; 16];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(AgentError::at("get random bytes from", "the kernel"))?;
+    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Nonce::new(&text)?)
+}
+
+/// Ends a trial that waits for its boot, or goes back to a generation that proved itself.
+fn rollback(places: &Places, words: &Words, streams: &mut Streams<'_>) -> Result<u8, AgentError> {
+    let generations = state::load(places)?;
+    if let Some(trial) = generations.trial().cloned() {
+        let system = &generations.get(trial.number)?.system;
+        let in_place = InPlace::look(places, &state::booted(places)?)?;
+        if trial.level != Level::Live && in_place.system() != Some(system) {
+            withdraw(places, &trial.nonce)?;
+            streams
+                .say(&json!({ "event": "withdrawn", "number": trial.number.get() }).to_string())?;
+        } else {
+            returning::unconfirmed(places, &trial.nonce)?;
+            events::follow(places, &trial.nonce, 0, streams.output)?;
+        }
+        return Ok(EXIT_DONE);
+    }
+    let to = if words.plain.is_empty() { None } else { Some(words.generation()?) };
+    let target = generations.rollback_target(to)?;
+    let request = Request {
+        system: generations.get(target)?.system.clone(),
+        nonce: nonce_or_new(words)?,
+        outside: words.has("trial"),
+        window_seconds: words.number("window")?.unwrap_or(WINDOW_SECONDS),
+        policy: policy(words)?,
+        expect: words.number("expect")?,
+        by: words.text("by").unwrap_or_else(|| "somebody on the host".into()),
+        commit: None,
+        entry: Entry::Proven,
+        boot_only: false,
+    };
+    start(places, &request, words.has("detach"), streams)
+}
+
+fn withdraw(places: &Places, nonce: &Nonce) -> Result<(), AgentError> {
+    let _lock = Lock::take(places, Locked::Host, "a trial is withdrawn", WAIT)?;
+    let mut generations = state::load(places)?;
+    generations.withdraw(nonce)?;
+    state::save(places, &generations)?;
+    boot_menu::sync(places, &generations, false)
+}
+
+fn pin(places: &Places, number: GenerationNumber, pinned: bool) -> Result<(), AgentError> {
+    let _lock = Lock::take(places, Locked::Host, "a generation is pinned", WAIT)?;
+    let mut generations = state::load(places)?;
+    generations.set_pinned(number, pinned)?;
+    state::save(places, &generations)
+}
+
+fn gc(places: &Places, words: &Words, streams: &mut Streams<'_>) -> Result<(), AgentError> {
+    let keep = words.number("keep")?.unwrap_or(KEEP);
+    let collected = collect::collect(places, keep, words.has("dry-run"))?;
+    let numbers: Vec<u32> = collected.generations.iter().map(|number| number.get()).collect();
+    let paths: Vec<String> = collected.paths.iter().map(shown).collect();
+    let told = json!({ "generations": numbers, "paths": paths, "nar_bytes": collected.nar_bytes });
+    streams.say(&pretty(&told))
+}
+
+fn check(places: &Places, streams: &mut Streams<'_>) -> Result<u8, AgentError> {
+    let booted = state::booted(places)?;
+    let in_place = InPlace::look(places, &booted)?;
+    let system = in_place.system().unwrap_or(&booted);
+    let mut all_ok = true;
+    let mut told = Vec::new();
+    for check in health::checks_of(places, system)? {
+        let checked = health::check(&check);
+        all_ok &= checked.ok;
+        told.push(json!({ "name": checked.name, "ok": checked.ok, "detail": checked.detail }));
+    }
+    streams.say(&pretty(&json!({ "checks": told })))?;
+    Ok(if all_ok { EXIT_DONE } else { EXIT_CHECK })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Words, AgentError> {
+        Words::parse(&line.split(' ').map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn options_stand_anywhere() {
+        let words = parse("--window 60 x --trial --level=live").unwrap();
+        assert_eq!(words.plain, ["x"]);
+        assert_eq!(words.number::<u32>("window").unwrap(), Some(60));
+        assert!(words.has("trial") && !words.has("again"));
+        assert_eq!(policy(&words).unwrap().at_least, Level::Live);
+    }
+
+    #[test]
+    fn wrong_words_are_named() {
+        let check = |line: &str, expected: &str| {
+            let error = parse(line).err().unwrap();
+            assert_eq!((error.to_string().as_str(), error.exit_code()), (expected, 2));
+        };
+        check("--odd", "`--odd` is not an option");
+        check("--trial=1", "`--trial=1` is not an option");
+        check("--nonce", "--nonce needs a value");
+        let error = parse("--window x").unwrap().number::<u32>("window").unwrap_err();
+        assert_eq!(error.to_string(), "--window=x is no number");
+        let error = parse("a b").unwrap().system().unwrap_err();
+        assert_eq!(error.to_string(), "`b` is one word too many");
+        assert!(policy(&parse("--level deep").unwrap()).is_err());
+        assert!(parse("0").unwrap().generation().is_err());
+    }
+
+    #[test]
+    fn a_new_nonce_is_one() {
+        let words = parse("x").unwrap();
+        assert_ne!(nonce_or_new(&words).unwrap(), nonce_or_new(&words).unwrap());
+    }
+
+    #[test]
+    fn unknown_commands_are_refused() {
+        let (mut input, mut output) = (std::io::empty(), Vec::new());
+        let mut streams = Streams { input: &mut input, output: &mut output };
+        let places = Places::below("/nowhere");
+        let error = run(&places, &["dance".into()], &mut streams).unwrap_err();
+        assert_eq!(error.to_string(), "`dance` is not a command");
+        assert_eq!(run(&places, &[], &mut streams).unwrap_err().exit_code(), 2);
+        assert_eq!(run(&places, &["help".into()], &mut streams).unwrap(), 0);
+        assert!(String::from_utf8(output).unwrap().contains("activate TOPLEVEL"));
+    }
+}

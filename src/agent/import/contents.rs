@@ -1,0 +1,239 @@
+//! Contents by digest: those that arrived, also in part, and those that the store has anyway.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{Read, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::agent::error::AgentError;
+use crate::agent::patch;
+use crate::agent::places::Places;
+use crate::agent::protocol::{Form, Frame, Want};
+use crate::exec::files::{FileError, read_limited};
+use crate::store::Sha256Digest;
+
+/// Smaller files are sent: looking for them would cost more than sending them.
+const REUSE_BYTES_MIN: u64 = 2048;
+/// Most files of one size that are digested to find a content.
+const CANDIDATES_MAX: usize = 64;
+/// Most bytes that are digested to find contents.
+const REUSE_DIGEST_BYTES_MAX: u64 = 4 << 30;
+
+/// Contents that a conversation is about.
+#[derive(Debug)]
+pub(super) struct Contents {
+    directory: PathBuf,
+    /// Where each lies that is there.
+    here: BTreeMap<Sha256Digest, PathBuf>,
+    /// Those that are not, with what has come of them.
+    lacking: BTreeMap<Sha256Digest, Want>,
+}
+
+impl Contents {
+    /// Finds out which of `wanted` (with their sizes) are there.
+    pub(super) fn open(
+        places: &Places,
+        wanted: &BTreeMap<Sha256Digest, u64>,
+    ) -> Result<Self, AgentError> {
+        let directory = places.incoming();
+        fs::create_dir_all(&directory).map_err(FileError::at("create", &directory))?;
+        let (here, lacking) = (BTreeMap::new(), BTreeMap::new());
+        let mut contents = Self { directory, here, lacking };
+        for (digest, size) in wanted {
+            let whole = contents.whole(digest);
+            if size_of(&whole) == Some(*size) && digest_of(&whole)? == *digest {
+                contents.here.insert(*digest, whole);
+                continue;
+            }
+            let have = size_of(&contents.part(digest)).filter(|have| have <= size).unwrap_or(0);
+            contents.lacking.insert(*digest, Want { digest: *digest, size: *size, have });
+        }
+        contents.reuse(places)?;
+        // A content without bytes would never be sent.
+        let empty = Sha256Digest::of(b"");
+        if contents.lacking.get(&empty).is_some_and(|want| want.size == 0) {
+            let path = contents.whole(&empty);
+            File::create(&path).map_err(FileError::at("create", &path))?;
+            contents.lacking.remove(&empty);
+            contents.here.insert(empty, path);
+        }
+        Ok(contents)
+    }
+
+    /// What is still lacking.
+    pub(super) fn wants(&self) -> impl Iterator<Item = Want> {
+        self.lacking.values().copied()
+    }
+
+    /// Takes a piece from the line.
+    pub(super) fn take(
+        &mut self,
+        places: &Places,
+        frame: &Frame,
+        input: &mut dyn Read,
+    ) -> Result<(), AgentError> {
+        let bad = |problem: &str| AgentError::Import {
+            line: 0,
+            problem: format!("content {}: {problem}", frame.digest),
+        };
+        if self.here.contains_key(&frame.digest) {
+            // Sent on the chance that it is wanted, without waiting for the answer.
+            return read_bytes(frame, input).map(drop);
+        }
+        let want = self.lacking.get(&frame.digest).ok_or_else(|| bad("it is not wanted"))?;
+        let want = *want;
+        let end = frame.from.checked_add(frame.bytes).ok_or_else(|| bad("it has no end"))?;
+        if end > want.size {
+            return Err(bad("it is longer than announced"));
+        }
+        if frame.from > want.have {
+            return Err(bad("a piece before this one is missing"));
+        }
+        let bytes = read_frame(places, frame, input)?;
+        let path = self.part(&frame.digest);
+        let mut file = File::options()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(FileError::at("open", &path))?;
+        file.seek(SeekFrom::Start(frame.from))
+            .and_then(|_| file.write_all(&bytes))
+            .and_then(|()| file.set_len(end))
+            .map_err(FileError::at("write", &path))?;
+        self.lacking.insert(frame.digest, Want { have: end, ..want });
+        if end == want.size { self.finish(&frame.digest, &path) } else { Ok(()) }
+    }
+
+    /// Copies a content to a new file.
+    pub(super) fn copy(&self, digest: &Sha256Digest, target: &Path) -> Result<(), AgentError> {
+        let missing = || AgentError::Damaged { what: format!("content {digest}") };
+        let source = self.here.get(digest).ok_or_else(missing)?;
+        fs::copy(source, target).map_err(FileError::at("copy", source))?;
+        Ok(())
+    }
+
+    /// Removes what arrived: it is in the store now.
+    pub(super) fn remove(&self) {
+        for path in self.here.values().filter(|path| path.starts_with(&self.directory)) {
+            // It costs space until garbage is collected.
+            let _kept = fs::remove_file(path);
+        }
+    }
+
+    fn finish(&mut self, digest: &Sha256Digest, part: &Path) -> Result<(), AgentError> {
+        if digest_of(part)? != *digest {
+            fs::remove_file(part).map_err(FileError::at("remove", part))?;
+            return Err(AgentError::Damaged { what: format!("content {digest}") });
+        }
+        let whole = self.whole(digest);
+        fs::rename(part, &whole).map_err(FileError::at("rename", part))?;
+        self.lacking.remove(digest);
+        self.here.insert(*digest, whole);
+        Ok(())
+    }
+
+    /// Finds lacking contents in files of the same size that the store has.
+    fn reuse(&mut self, places: &Places) -> Result<(), AgentError> {
+        let mut by_size: BTreeMap<u64, Vec<PathBuf>> = BTreeMap::new();
+        for want in self.lacking.values().filter(|want| want.size >= REUSE_BYTES_MIN) {
+            by_size.entry(want.size).or_default();
+        }
+        if by_size.is_empty() {
+            return Ok(());
+        }
+        find_by_size(&places.store(), &mut by_size)?;
+        let mut left = REUSE_DIGEST_BYTES_MAX;
+        for (size, files) in by_size {
+            for file in files {
+                if left < size || !self.lacking.values().any(|want| want.size == size) {
+                    break;
+                }
+                left -= size;
+                let digest = digest_of(&file)?;
+                if self.lacking.remove(&digest).is_some() {
+                    self.here.insert(digest, file);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn whole(&self, digest: &Sha256Digest) -> PathBuf {
+        self.directory.join(digest.to_string())
+    }
+
+    fn part(&self, digest: &Sha256Digest) -> PathBuf {
+        self.directory.join(format!("{digest}.part"))
+    }
+}
+
+/// Reads what follows a frame's line.
+fn read_bytes(frame: &Frame, input: &mut dyn Read) -> Result<Vec<u8>, AgentError> {
+    let length = frame.length();
+    let mut bytes = Vec::new();
+    let count = input
+        .take(length)
+        .read_to_end(&mut bytes)
+        .map_err(AgentError::at("read from", "standard input"))?;
+    if count as u64 == length {
+        return Ok(bytes);
+    }
+    let problem = "the stream ends within a content".to_owned();
+    Err(AgentError::Import { line: 0, problem })
+}
+
+/// The piece of a content that a frame brings.
+fn read_frame(places: &Places, frame: &Frame, input: &mut dyn Read) -> Result<Vec<u8>, AgentError> {
+    let bytes = read_bytes(frame, input)?;
+    let damaged = || AgentError::Damaged { what: format!("a piece of content {}", frame.digest) };
+    let piece = match &frame.form {
+        Form::Raw => return Ok(bytes),
+        Form::Zstd(_) => {
+            let capacity = usize::try_from(frame.bytes).map_err(|_| damaged())?;
+            zstd::bulk::decompress(&bytes, capacity).map_err(|_| damaged())?
+        }
+        Form::Patch { base, inner, .. } => {
+            let path = places.store_path(base);
+            let file = if inner.is_root() { path } else { path.join(inner.to_path()) };
+            let base = read_limited(&file, patch::BASE_BYTES_MAX)?;
+            patch::apply(&base, &bytes, frame.bytes).ok_or_else(damaged)?
+        }
+    };
+    if piece.len() as u64 == frame.bytes { Ok(piece) } else { Err(damaged()) }
+}
+
+/// Adds files of the asked sizes below `directory`.
+fn find_by_size(
+    directory: &Path,
+    by_size: &mut BTreeMap<u64, Vec<PathBuf>>,
+) -> Result<(), AgentError> {
+    let entries = fs::read_dir(directory).map_err(FileError::at("list", directory))?;
+    for entry in entries.flatten() {
+        let Ok(kind) = entry.file_type() else { continue };
+        if kind.is_dir() {
+            find_by_size(&entry.path(), by_size)?;
+        } else if kind.is_file()
+            && let Ok(metadata) = entry.metadata()
+            && let Some(files) = by_size.get_mut(&metadata.len())
+            && files.len() < CANDIDATES_MAX
+        {
+            files.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+fn size_of(path: &Path) -> Option<u64> {
+    let metadata = path.symlink_metadata().ok()?;
+    metadata.is_file().then_some(metadata.len())
+}
+
+fn digest_of(path: &Path) -> Result<Sha256Digest, AgentError> {
+    let mut file = File::open(path).map_err(FileError::at("open", path))?;
+    let mut sha256 = Sha256::new();
+    std::io::copy(&mut file, &mut sha256).map_err(FileError::at("read", path))?;
+    Ok(Sha256Digest::from_bytes(sha256.finalize().into()))
+}

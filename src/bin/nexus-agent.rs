@@ -1,0 +1,31 @@
+//! The program on the host that changes it from within; everything is in `agent` of the library.
+
+#[cfg(any(feature = "builder", feature = "agent"))]
+#[expect(clippy::print_stderr, reason = "this is what the program says to people")]
+fn main() -> std::process::ExitCode {
+    use nexus_host::agent::command::{Streams, run};
+    use nexus_host::agent::places::Places;
+
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
+    let mut streams = Streams { input: &mut stdin.lock(), output: &mut stdout.lock() };
+    match run(&Places::host(), &words, &mut streams) {
+        Ok(code) => code.into(),
+        Err(error) => {
+            eprintln!("error: {error}");
+            let mut source = std::error::Error::source(&error);
+            while let Some(cause) = source {
+                eprintln!("  caused by: {cause}");
+                source = cause.source();
+            }
+            if let Some(help) = error.help() {
+                eprintln!("help: {help}");
+            }
+            error.exit_code().into()
+        }
+    }
+}
+
+/// Without its dependencies there is nothing to run; `build.rs` builds it with `agent`.
+#[cfg(not(any(feature = "builder", feature = "agent")))]
+fn main() {}

@@ -1,0 +1,97 @@
+//! Levels, and what is read and written as text.
+
+use super::*;
+use crate::generation::Level;
+
+#[test]
+fn the_level_is_the_least_that_is_needed_and_allowed() {
+    let facts = |kernel: &str, arguments: &str, point: &str| SystemFacts {
+        kernel: Some(kernel.into()),
+        initrd: Some("i".into()),
+        arguments: arguments.into(),
+        mount_points: vec![point.into()],
+    };
+    let old = facts("k", "a", "/x");
+    let check = |new: SystemFacts, policy: Policy, level: Level, why: &str| {
+        let (found, reasons) = plan_level(&old, &new, policy);
+        assert_eq!((found, reasons.join("; ").as_str()), (level, why));
+    };
+    let free = Policy::default();
+    check(old.clone(), free, Level::Live, "");
+    check(facts("k2", "a", "/x"), free, Level::Reboot, "the kernel changes");
+    check(facts("k", "b", "/x"), free, Level::Reboot, "the kernel's arguments change");
+    let points = "the root directory gets new mount points";
+    check(facts("k", "a", "/y"), free, Level::SoftReboot, points);
+    let initrd = SystemFacts { initrd: None, ..old.clone() };
+    check(initrd, free, Level::Reboot, "the initrd changes");
+    let no_live = Policy { live: false, ..free };
+    let forbids = "the host's policy forbids to change it while it runs";
+    check(old.clone(), no_live, Level::SoftReboot, forbids);
+    let neither = Policy { soft_reboot: false, ..no_live };
+    let both = format!("{forbids}; the host's policy forbids soft reboots");
+    check(old.clone(), neither, Level::Reboot, &both);
+    check(facts("k2", "a", "/x"), neither, Level::Reboot, "the kernel changes");
+    let more = Policy { at_least: Level::Reboot, ..free };
+    check(old.clone(), more, Level::Reboot, "a reboot was asked for");
+}
+
+#[test]
+fn what_runs_is_read_from_systemctl() {
+    let text = "a.service loaded active running A service\n\
+                b.service loaded activating auto-restart B\n\
+                c.mount   loaded reloading mounting /c\n\
+                d.service not-found inactive dead d.service\n\
+                e.service loaded failed failed\nodd\n\n\
+                f.service loaded deactivating stop-sigterm F\n";
+    let units = parse_units(text);
+    let shown: Vec<(&str, Activity)> =
+        units.iter().map(|(name, unit)| (name.as_str(), unit.activity)).collect();
+    assert_eq!(
+        shown,
+        [
+            ("a.service", Activity::Active),
+            ("b.service", Activity::Failed),
+            ("c.mount", Activity::Active),
+            ("d.service", Activity::Inactive),
+            ("e.service", Activity::Failed),
+            ("f.service", Activity::Deactivating),
+        ]
+    );
+}
+
+#[test]
+fn processes_belong_to_the_unit_below_the_slices() {
+    assert_eq!(unit_of_group("/system.slice/a.service/inner"), Some("a.service"));
+    assert_eq!(
+        unit_of_group("/system.slice/system-getty.slice/getty@tty1.service"),
+        Some("getty@tty1.service")
+    );
+    assert_eq!(
+        unit_of_group("/user.slice/user-0.slice/user@0.service/app.slice/x.service"),
+        Some("user@0.service")
+    );
+    assert_eq!(unit_of_group("/init.scope"), Some("init.scope"));
+    assert_eq!(unit_of_group("/system.slice"), None);
+    assert_eq!(unit_of_group("/"), None);
+    assert_eq!(unit_of_group("/odd"), None);
+}
+
+#[test]
+fn a_plan_survives_its_text() {
+    let units = host().changes("a.service", SERVICE, OTHER).plan();
+    let plan = SwitchPlan {
+        system: "/nix/store/b".into(),
+        from: "/nix/store/a".into(),
+        level: Level::Live,
+        why: vec!["x".into()],
+        units,
+        reexec: true,
+        daemon_reload: false,
+        tmpfiles: false,
+    };
+    let text = plan.to_json().to_string();
+    assert_eq!(SwitchPlan::parse(&text).unwrap(), plan);
+    assert!(SwitchPlan::parse(&text.replace("\"format\":1", "\"format\":2")).is_err());
+    assert!(SwitchPlan::parse(&text.replace("live", "lively")).is_err());
+    assert!(SwitchPlan::parse("{}").is_err());
+}
