@@ -263,7 +263,7 @@ impl Engine<'_> {
         let is_unpack = |job: &&Job<'_>| matches!(job.recipe().step, Step::Unpack { .. });
         let label = match jobs {
             [job] => format!("{} {}", job.recipe().step.verb(), job.recipe().name),
-            jobs if jobs.iter().all(is_unpack) => "unpack packages".to_owned(),
+            jobs if jobs.iter().any(is_unpack) => "unpack packages".to_owned(),
             _ => "make parts of the system".to_owned(),
         };
         let task = self.progress.begin(&label, Unit::Things, Some(jobs.len() as u64));
