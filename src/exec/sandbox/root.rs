@@ -225,7 +225,7 @@ fn mount_overlay(
             make_link(scratch.join(name), Path::new(name))?;
         }
         // The mark of an earlier run, which was volatile too; with it the kernel refuses the mount.
-        let _ = std::fs::remove_dir_all(scratch.join("work/work/incompat"));
+        let _ = std::fs::remove_dir_all(scratch.join("work").join("work").join("incompat"));
         options.push_str(",volatile,upperdir=upper,workdir=work");
         flags = MountFlags::empty();
     }
