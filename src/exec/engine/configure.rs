@@ -58,11 +58,11 @@ fn request(
     epoch: u64,
     into: &Path,
 ) -> Result<Request, StepError> {
-    let layers = layers::read(engine, inputs.of(Role::Package))?;
+    let packages = layers::ordered(engine, inputs.of(Role::Package))?;
     let logs = engine.store.root().join("nix/var/log/nexus-host");
     std::fs::create_dir_all(&logs).map_err(FileError::at("create", &logs))?;
     Ok(Request {
-        packages: layers.iter().map(|layer| engine.real(&layer.path, "")).collect(),
+        packages: packages.iter().map(|(_, path)| engine.real(path, "")).collect(),
         ids,
         epoch_seconds: epoch,
         scratch: into.with_extension("scratch"),

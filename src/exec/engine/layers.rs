@@ -9,25 +9,31 @@ use crate::exec::files::read_limited;
 use crate::lower::compose::Layer;
 use crate::store::StorePath;
 
+/// Sorts `paths` lowest first; reads no more of each than its control file.
+pub(super) fn ordered<'a>(
+    engine: &Engine<'_>,
+    paths: impl Iterator<Item = &'a StorePath>,
+) -> Result<Vec<(PackageMeta, &'a StorePath)>, StepError> {
+    let paths: Vec<&StorePath> = paths.collect();
+    let metas: Vec<PackageMeta> =
+        paths.par_iter().map(|path| meta(engine, path)).collect::<Result<_, StepError>>()?;
+    let order = layer_order(&metas);
+    Ok(order.into_iter().map(|index| (metas[index].clone(), paths[index])).collect())
+}
+
 /// Reads `paths` and sorts them lowest first.
 pub(super) fn read<'a>(
     engine: &Engine<'_>,
     paths: impl Iterator<Item = &'a StorePath>,
 ) -> Result<Vec<Layer>, StepError> {
-    let paths: Vec<&StorePath> = paths.collect();
-    let layers: Vec<Layer> =
-        paths.into_par_iter().map(|path| layer(engine, path)).collect::<Result<_, StepError>>()?;
-    let metas: Vec<PackageMeta> = layers.iter().map(|layer| layer.meta.clone()).collect();
-    let mut slots: Vec<Option<Layer>> = layers.into_iter().map(Some).collect();
-    let take = |index: usize| slots[index].take().expect("an order names each layer once");
-    Ok(layer_order(&metas).into_iter().map(take).collect())
+    let layer = |(meta, path): (PackageMeta, &StorePath)| {
+        let manifest = tree_text::read_manifest(&engine.real(path, ""), path)?;
+        Ok(Layer { meta, path: path.clone(), manifest })
+    };
+    ordered(engine, paths)?.into_par_iter().map(layer).collect()
 }
 
-fn layer(engine: &Engine<'_>, path: &StorePath) -> Result<Layer, StepError> {
-    let root = engine.real(path, "");
-    let manifest = tree_text::read_manifest(&root, path)?;
-    let control = read_limited(&root.join("control/control"), CONTROL_BYTES_MAX)?;
-    let damaged = |source| StepError::Control { path: path.clone(), source };
-    let meta = PackageMeta::parse(&control).map_err(damaged)?;
-    Ok(Layer { meta, path: path.clone(), manifest })
+fn meta(engine: &Engine<'_>, path: &StorePath) -> Result<PackageMeta, StepError> {
+    let control = read_limited(&engine.real(path, "control/control"), CONTROL_BYTES_MAX)?;
+    PackageMeta::parse(&control).map_err(|source| StepError::Control { path: path.clone(), source })
 }
