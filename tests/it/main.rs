@@ -4,6 +4,7 @@
 
 mod apt_agreement;
 mod bad_input;
+mod bench;
 mod cli;
 mod configure;
 mod fetch;

@@ -153,29 +153,30 @@ pub(crate) fn layers() -> &'static [PathBuf] {
         );
         let directory = kept_directory().join("shared");
         let mut layers = vec![accounts(&directory)];
-        layers.extend(unpacked(&lock, &directory));
+        // One process unpacks, the others wait.
+        let turn = File::create(directory.join("toolbox.lock")).unwrap();
+        rustix::fs::flock(&turn, FlockOperation::LockExclusive).unwrap();
+        let store = Store::open(&directory.join("toolbox")).unwrap();
+        layers.extend(unpacked(&lock, SET, &store));
         layers
     })
 }
 
-fn unpacked(lock: &Lock, directory: &Path) -> Vec<PathBuf> {
+/// Files of the tools that `lock` pins for `set`, topmost first; fetched and unpacked when they are not there.
+pub(crate) fn unpacked(lock: &Lock, set: &str, store: &Store) -> Vec<PathBuf> {
     let environment = environment();
     let (sources, interrupt) = (sources(&environment), Interrupt::default());
-    let fetcher = fetcher(&environment, directory, &interrupt);
-    // One process unpacks, the others wait.
-    let turn = File::create(directory.join("toolbox.lock")).unwrap();
-    rustix::fs::flock(&turn, FlockOperation::LockExclusive).unwrap();
-    let store = Store::open(&directory.join("toolbox")).unwrap();
+    let fetcher = fetcher(&environment, &kept_directory().join("shared"), &interrupt);
     let debs = LockedDebs::new(&fetcher, lock, &sources);
     let engine = Engine {
-        store: &store,
+        store,
         environment: &environment,
         debs: &debs,
         progress: &Silent,
         interrupt: &interrupt,
     };
-    let outputs = engine.realise(&tools_graph(lock, SET).unwrap());
-    let outputs = outputs.unwrap_or_else(|error| panic!("no toolbox: {error}: {error:?}"));
+    let outputs = engine.realise(&tools_graph(lock, set).unwrap());
+    let outputs = outputs.unwrap_or_else(|error| panic!("no tools: {error}: {error:?}"));
     outputs.iter().map(|path| store.real_path(path).join("data")).collect()
 }
 
