@@ -20,6 +20,8 @@
 //! | `image` | trees → bytes: EROFS, ext4, cpio, GPT | none |
 //! | `exec` | the edge: store on disk, network, sandbox, processes | all of them |
 //! | `agent` | `nexus-agent`, the program on the host: imports, activates, goes back | through `exec` |
+//! | `ssh` | commands on other machines: libssh2, or the user's own `ssh` | network |
+//! | `deploy` | what to do with which hosts in which order; the other end of the agent's conversation | through `ssh` |
 //! | `vm` | test machines in QEMU | through `exec` |
 //! | `cli` | one file per verb; the only printing | printing |
 
@@ -59,6 +61,8 @@ pub mod cli;
 #[cfg(feature = "builder")]
 pub mod debian;
 #[cfg(feature = "builder")]
+pub mod deploy;
+#[cfg(feature = "builder")]
 pub mod diag;
 #[cfg(feature = "builder")]
 pub mod eval;
@@ -74,5 +78,7 @@ pub mod secrets;
 pub mod sops;
 #[cfg(feature = "builder")]
 pub mod spec;
+#[cfg(feature = "builder")]
+pub mod ssh;
 #[cfg(feature = "builder")]
 pub mod vm;

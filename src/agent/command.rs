@@ -17,6 +17,7 @@ use super::import;
 use super::lock::{Lock, Locked};
 use super::observation::observe;
 use super::places::{Places, read_store_path, shown};
+use super::policy::{Allowed, allowed};
 use super::returning;
 use super::state;
 use super::status;
@@ -207,13 +208,16 @@ fn missing(places: &Places, streams: &mut Streams<'_>) -> Result<(), AgentError>
 }
 
 fn plan(places: &Places, words: &Words, streams: &mut Streams<'_>) -> Result<(), AgentError> {
+    let system = words.system()?;
+    let policy = policy(words, allowed(places, &system)?)?;
     let stage = Stage::new(places)?;
     let booted = state::booted(places)?;
-    let observation = observe(places, &stage, &words.system()?, &booted, policy(words)?)?;
+    let observation = observe(places, &stage, &system, &booted, policy)?;
     streams.say(&pretty(&observation.plan.to_json()))
 }
 
-fn policy(words: &Words) -> Result<Policy, AgentError> {
+/// What is asked for, within what the system allows.
+fn policy(words: &Words, allowed: Allowed) -> Result<Policy, AgentError> {
     let wrong = |word: &str| {
         AgentError::Usage(format!(
             "--level={word}: expected auto, live, soft-reboot, reboot or boot"
@@ -224,7 +228,7 @@ fn policy(words: &Words) -> Result<Policy, AgentError> {
         Some("boot") => Level::Reboot,
         Some(word) => Level::from_word(word).ok_or_else(|| wrong(word))?,
     };
-    Ok(Policy { at_least, live: true, soft_reboot: true })
+    Ok(Policy { at_least, live: allowed.live, soft_reboot: allowed.soft_reboot })
 }
 
 fn activate(places: &Places, words: &Words, streams: &mut Streams<'_>) -> Result<u8, AgentError> {
@@ -232,12 +236,14 @@ fn activate(places: &Places, words: &Words, streams: &mut Streams<'_>) -> Result
     if !WINDOW_SECONDS_LIMITS.contains(&window_seconds) {
         return Err(AgentError::Usage("--window takes 5 to 3600 seconds".into()));
     }
+    let system = words.system()?;
+    let policy = policy(words, allowed(places, &system)?)?;
     let request = Request {
-        system: words.system()?,
+        system,
         nonce: nonce_or_new(words)?,
         outside: words.has("trial"),
         window_seconds,
-        policy: policy(words)?,
+        policy,
         expect: words.number("expect")?,
         by: words.text("by").unwrap_or_else(|| "somebody on the host".into()),
         commit: words.text("commit"),
@@ -267,6 +273,15 @@ fn nonce_or_new(words: &Words) -> Result<Nonce, AgentError> {
     if let Some(text) = words.text("nonce") {
         return Ok(Nonce::new(&text)?);
     }
+    new_nonce()
+}
+
+/// A nonce that was never used before.
+///
+/// # Errors
+///
+/// When the kernel gives no random bytes.
+pub fn new_nonce() -> Result<Nonce, AgentError> {
     let mut bytes = [0; 16];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
         .map_err(AgentError::at("get random bytes from", "the kernel"))?;
@@ -292,12 +307,14 @@ fn rollback(places: &Places, words: &Words, streams: &mut Streams<'_>) -> Result
     }
     let to = if words.plain.is_empty() { None } else { Some(words.generation()?) };
     let target = generations.rollback_target(to)?;
+    let system = generations.get(target)?.system.clone();
+    let policy = policy(words, allowed(places, &system)?)?;
     let request = Request {
-        system: generations.get(target)?.system.clone(),
+        system,
         nonce: nonce_or_new(words)?,
         outside: words.has("trial"),
         window_seconds: words.number("window")?.unwrap_or(WINDOW_SECONDS),
-        policy: policy(words)?,
+        policy,
         expect: words.number("expect")?,
         by: words.text("by").unwrap_or_else(|| "somebody on the host".into()),
         commit: None,
@@ -360,7 +377,7 @@ mod tests {
         assert_eq!(words.plain, ["x"]);
         assert_eq!(words.number::<u32>("window").unwrap(), Some(60));
         assert!(words.has("trial") && !words.has("again"));
-        assert_eq!(policy(&words).unwrap().at_least, Level::Live);
+        assert_eq!(policy(&words, Allowed::default()).unwrap().at_least, Level::Live);
     }
 
     #[test]
@@ -376,7 +393,7 @@ mod tests {
         assert_eq!(error.to_string(), "--window=x is no number");
         let error = parse("a b").unwrap().system().unwrap_err();
         assert_eq!(error.to_string(), "`b` is one word too many");
-        assert!(policy(&parse("--level deep").unwrap()).is_err());
+        assert!(policy(&parse("--level deep").unwrap(), Allowed::default()).is_err());
         assert!(parse("0").unwrap().generation().is_err());
     }
 

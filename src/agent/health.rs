@@ -14,7 +14,7 @@ use crate::exec::files::read_limited;
 use crate::store::StorePath;
 
 /// Most bytes of a manifest.
-const MANIFEST_BYTES_MAX: u64 = 64 << 20;
+pub(super) const MANIFEST_BYTES_MAX: u64 = 64 << 20;
 /// Most bytes of a page that are looked at.
 const PAGE_BYTES_MAX: u64 = 1 << 20;
 /// How often a check that fails is tried again while its time lasts.

@@ -29,6 +29,7 @@ pub mod next_root;
 pub mod observation;
 pub mod patch;
 pub mod places;
+pub mod policy;
 pub mod process;
 pub mod protocol;
 pub mod registry;

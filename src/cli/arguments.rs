@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Builds immutable Debian hosts from one TOML file each, and tests them in a virtual machine.
+/// Builds immutable Debian hosts from one TOML file each, tests them in a virtual machine, and deploys them.
 #[derive(Debug, Parser)]
 #[command(
     name = "nexus-host",
@@ -29,8 +29,11 @@ Examples:
   nexus-host test vps1          lock if needed, build, boot in QEMU, check
   nexus-host build vps1 --image raw
                                 print the path of a disk image to write to the machine
+  nexus-host deploy vps1 --ssh admin@192.0.2.10
+                                change the running machine; keep it only when it proves itself
 
 Exit codes: 0 done, 1 your files are wrong, 2 command line, 3 build failed,
+4 a machine is unchanged after a failure, 5 the state of a machine is not known,
 6 a test or check failed, 70 a bug of nexus-host, 130 interrupted.";
 
 /// Options of every verb.
@@ -65,6 +68,10 @@ pub(crate) enum Verb {
     Lock(Lock),
     Build(Build),
     Test(Test),
+    Deploy(super::deploy::arguments::Deploy),
+    Status(super::deploy::arguments::Status),
+    Rollback(super::deploy::arguments::Rollback),
+    Generations(super::deploy::arguments::Generations),
     Why(Why),
     Store(Store),
     Secrets(super::secrets::arguments::Secrets),
@@ -145,7 +152,7 @@ pub(crate) enum ImageFormat {
 /// Boots the very image that would be deployed, on BIOS and on UEFI, and looks at it from inside and
 /// from outside: units, logins, routes, ports, read-only parts, a reboot. Needs no QEMU on this
 /// machine: a pinned one is fetched. A result is remembered by the system's path.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct Test {
     /// Hosts to test
     #[arg(required = true)]
@@ -158,6 +165,12 @@ pub(crate) struct Test {
     /// Test again although this system has passed before
     #[arg(long)]
     pub(crate) again: bool,
+
+    /// Start the machine, check nothing, and let it run until Ctrl-C, to log in and to deploy to it
+    ///
+    /// Prints how to log in, with a key of `ssh_keys`. On BIOS unless --firmware says otherwise.
+    #[arg(long, conflicts_with_all = ["again", "junit"])]
+    pub(crate) keep: bool,
 
     /// Write a `JUnit` report for continuous integration to FILE
     #[arg(long, value_name = "FILE")]

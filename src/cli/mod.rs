@@ -5,13 +5,14 @@ mod arguments;
 mod build;
 mod check;
 mod completions;
+mod deploy;
 mod docs;
 mod exit;
 mod fresh_secrets;
 mod hosts;
 mod image;
 mod init;
-
+mod keep;
 mod lock;
 mod man;
 mod report;
@@ -19,7 +20,6 @@ mod secrets;
 mod session;
 mod store;
 mod test;
-
 mod ui;
 mod why;
 mod workspace;
@@ -68,6 +68,10 @@ fn dispatch(session: &Session<'_>, verb: Verb) -> Result<(), Failure> {
         Verb::Lock(arguments) => lock::run(session, &arguments),
         Verb::Build(arguments) => build::run(session, &arguments),
         Verb::Test(arguments) => test::run(session, &arguments),
+        Verb::Deploy(arguments) => deploy::run(session, &arguments),
+        Verb::Status(arguments) => deploy::status(session, &arguments),
+        Verb::Rollback(arguments) => deploy::rollback(session, &arguments),
+        Verb::Generations(arguments) => deploy::generations(session, &arguments),
         Verb::Why(arguments) => why::run(session, &arguments),
         Verb::Store(arguments) => store::run(session, &arguments),
         Verb::Secrets(arguments) => secrets::run(session, &arguments),

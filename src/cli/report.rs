@@ -64,6 +64,22 @@ impl Failure {
         }
     }
 
+    /// What happened and why, a sentence each, the nearest first.
+    pub(crate) fn causes(&self) -> Vec<String> {
+        match self {
+            Self::Error { error, .. } => {
+                let mut causes: Vec<String> =
+                    chain(error.as_ref()).map(ToString::to_string).collect();
+                causes.dedup();
+                causes
+            }
+            Self::Diagnostics(problems) => {
+                problems.iter().map(|problem| problem.message.clone()).collect()
+            }
+            Self::Shown(_) => Vec::new(),
+        }
+    }
+
     /// Shows the failure: words on standard error, or one JSON document on standard output.
     pub(crate) fn show(&self, ui: &Ui, json: bool) {
         match self {
@@ -72,10 +88,8 @@ impl Failure {
                 ui.json(&serde_json::json!({ "problems": to_json(diagnostics) }));
             }
             Self::Diagnostics(diagnostics) => ui.diagnostics(diagnostics),
-            Self::Error { code, error, help } => {
-                let mut causes: Vec<String> =
-                    chain(error.as_ref()).map(ToString::to_string).collect();
-                causes.dedup();
+            Self::Error { code, help, .. } => {
+                let causes = self.causes();
                 if json {
                     ui.json(&serde_json::json!({ "error": causes, "help": help, "exit": code }));
                 }

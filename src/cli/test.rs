@@ -22,13 +22,14 @@ use crate::exec::store::Store;
 use crate::lower::graph::tools_graph;
 use crate::lower::tools::TEST;
 use crate::store::Sha256Digest;
+use crate::vm::expectations::Expectations;
 use crate::vm::kvm::Accelerator;
 use crate::vm::network::NetworkOptions;
 use crate::vm::pinned::Pinned;
 use crate::vm::promises::promises;
 use crate::vm::qemu::{Firmware, Hardware};
 use crate::vm::report::TestReport;
-use crate::vm::{Launch, Machine, MachineOptions, MachinesOwn, Network, Report, run_checks};
+use crate::vm::{Launch, Machine, MachineOptions, MachinesOwn, Network, run_checks};
 
 /// A test disk is this much larger than the image, to see that the root grows.
 const GROWTH_BYTES: u64 = 1 << 30;
@@ -40,6 +41,12 @@ const CHECKS_VERSION: u32 = 1;
 pub(super) fn run(session: &Session<'_>, arguments: &Test) -> Result<(), Failure> {
     let workspace = session.workspace()?;
     let store = session.store()?;
+    if arguments.keep {
+        return arguments
+            .hosts
+            .iter()
+            .try_for_each(|name| keep_host(session, &workspace, &store, name, arguments));
+    }
     let mut passed = true;
     let mut documents = Vec::new();
     let mut suites = String::new();
@@ -62,6 +69,24 @@ pub(super) fn run(session: &Session<'_>, arguments: &Test) -> Result<(), Failure
     }
     session.interrupt.check().map_err(Failure::build)?;
     if passed { Ok(()) } else { Err(Failure::Shown(exit::CHECK_FAILED)) }
+}
+
+/// Tests a host before it is deployed, like `test`; nothing is printed when it passes.
+pub(super) fn prove(
+    session: &Session<'_>,
+    workspace: &Workspace,
+    store: &Store,
+    name: &str,
+    offline: bool,
+) -> Result<(), Failure> {
+    let arguments = Test { hosts: vec![name.to_owned()], offline, ..Test::default() };
+    let report = test_host(session, workspace, store, name, &arguments)?;
+    session.interrupt.check().map_err(Failure::build)?;
+    if report.passed {
+        return Ok(());
+    }
+    session.ui.problem(report.text.trim_end());
+    Err(Failure::Shown(exit::CHECK_FAILED))
 }
 
 /// What is told of one host.
@@ -111,6 +136,31 @@ fn test_host(
     Ok(told)
 }
 
+/// Starts a host's machine and lets it run.
+fn keep_host(
+    session: &Session<'_>,
+    workspace: &Workspace,
+    store: &Store,
+    name: &str,
+    arguments: &Test,
+) -> Result<(), Failure> {
+    let mut system = hosts::system(session, workspace, name)?;
+    let fresh = FreshSecrets::add_to(&mut system, session, store)?;
+    let how = How { offline: arguments.offline, for_image: true };
+    let built = build_system(session, workspace, store, system, how)?;
+    let format = (ImageFormat::Raw, arguments.offline);
+    let image = image::make(session, workspace, store, &built, format)?;
+    let bench = bench(session, workspace, store, &built, arguments)?;
+    let firmware = arguments.firmware.or(Some(FirmwareChoice::Bios));
+    let firmware = firmwares(firmware, &bench.layers).remove(0);
+    let (accelerator, _) = Accelerator::best();
+    let hardware = Hardware::new(firmware, accelerator);
+    let what = (&built, &fresh);
+    let (mut machine, expected) =
+        start_machine(session, store, what, hardware, (&image, &bench.launch))?;
+    super::keep::keep(session, &mut machine, &expected)
+}
+
 /// Where a pass of this image is remembered; the image's name covers all that goes into it.
 fn remembered_path(store: &Store, image: &Path, arguments: &Test) -> PathBuf {
     let firmware = arguments.firmware;
@@ -127,6 +177,41 @@ fn boot_and_check(
     (image, arguments): (&Path, &Test),
 ) -> Result<TestReport, Failure> {
     let started = std::time::Instant::now();
+    let bench = bench(session, workspace, store, built, arguments)?;
+    let (accelerator, no_kvm) = Accelerator::best();
+    let mut machines = Vec::new();
+    for firmware in firmwares(arguments.firmware, &bench.layers) {
+        if session.interrupt.is_set() {
+            break;
+        }
+        let hardware = Hardware::new(firmware, accelerator);
+        let what = (built, fresh);
+        let (mut machine, expected) =
+            start_machine(session, store, what, hardware, (image, &bench.launch))?;
+        machines.push(run_checks(&mut machine, &expected, session.ui));
+    }
+    let system = store.directory().join(&built.path);
+    let mut report =
+        TestReport::new(built.system.name.as_str(), &system, machines, started.elapsed());
+    report.notes.extend(no_kvm.map(|reason| reason.to_string()));
+    Ok(report)
+}
+
+/// What machines are started with.
+struct Bench {
+    /// Files of the test tools, topmost first.
+    layers: Vec<PathBuf>,
+    launch: Arc<dyn Launch>,
+    _scratch: crate::exec::store::Scratch,
+}
+
+fn bench(
+    session: &Session<'_>,
+    workspace: &Workspace,
+    store: &Store,
+    built: &Built,
+    arguments: &Test,
+) -> Result<Bench, Failure> {
     let scratch = store.scratch("tools").map_err(Failure::build)?;
     let accounts = scratch.path().join("accounts");
     // ssh wants to know who runs it; unpacked packages have no accounts.
@@ -144,20 +229,7 @@ fn boot_and_check(
             Arc::new(own)
         }
     };
-    let (accelerator, no_kvm) = Accelerator::best();
-    let mut machines = Vec::new();
-    for firmware in firmwares(arguments.firmware, &layers) {
-        if session.interrupt.is_set() {
-            break;
-        }
-        let hardware = Hardware::new(firmware, accelerator);
-        machines.push(check_machine(session, store, (built, fresh), hardware, (image, &launch))?);
-    }
-    let system = store.directory().join(&built.path);
-    let mut report =
-        TestReport::new(built.system.name.as_str(), &system, machines, started.elapsed());
-    report.notes.extend(no_kvm.map(|reason| reason.to_string()));
-    Ok(report)
+    Ok(Bench { layers, launch, _scratch: scratch })
 }
 
 /// Files of the test tools, topmost first.
@@ -198,13 +270,14 @@ fn firmwares(choice: Option<FirmwareChoice>, layers: &[PathBuf]) -> Vec<Firmware
     }
 }
 
-fn check_machine(
+/// Powers a machine on; gives also what it is to be checked against.
+fn start_machine(
     session: &Session<'_>,
     store: &Store,
     (built, fresh): (&Built, &FreshSecrets),
     hardware: Hardware,
     (image, launch): (&Path, &Arc<dyn Launch>),
-) -> Result<Report, Failure> {
+) -> Result<(Machine, Expectations), Failure> {
     let host = built.system.name.as_str();
     let firmware = hardware.firmware.name();
     let logs = store.root().join("logs");
@@ -229,10 +302,10 @@ fn check_machine(
         launch: Arc::clone(launch),
         interrupt: session.interrupt.clone(),
     };
-    let mut machine = Machine::start(options).map_err(Failure::build)?;
+    let machine = Machine::start(options).map_err(Failure::build)?;
     machine.notes().iter().for_each(|note| session.ui.say(note));
     let mut expected = promises(&built.system, &built.lock);
     expected.boot_within = Duration::from_secs(300);
     expected.commands.extend(fresh.expectations());
-    Ok(run_checks(&mut machine, &expected, session.ui))
+    Ok((machine, expected))
 }

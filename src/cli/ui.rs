@@ -110,7 +110,9 @@ struct Bar(ProgressBar);
 impl Bar {
     fn new(bars: &MultiProgress, label: &str, unit: Unit, total: Option<u64>) -> Self {
         let counts = match (unit, total) {
-            (Unit::Bytes, Some(_)) => "[{bar:24}] {binary_bytes}/{binary_total_bytes} {eta}",
+            (Unit::Bytes, Some(_)) => {
+                "[{bar:24}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}"
+            }
             (Unit::Bytes, None) => "{binary_bytes}",
             (Unit::Things, Some(_)) => "[{bar:24}] {pos}/{len}",
             (Unit::Things, None) => "",

@@ -6,7 +6,9 @@ use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::secrets::{SecretDemand, SecretTemplate};
-use super::system::{Group, Interface, Mount, Port, Protocol, Route, Tls, Tmpfile, Unit, User};
+use super::system::{
+    Deploy, DeployPolicy, Group, Interface, Mount, Port, Protocol, Route, Tls, Tmpfile, Unit, User,
+};
 use crate::spec::{UnitName, UserName, Value};
 
 const CHECKED: &str = "the schema of fragments checks it";
@@ -162,6 +164,16 @@ impl<'v> Item<'v> {
             mode: self.number("mode"),
             units: self.unit_names("units"),
             reload: self.flag("reload"),
+        }
+    }
+
+    pub(super) fn to_deploy(self) -> Deploy {
+        Deploy {
+            ssh: self.texts("ssh").iter().map(|text| text.parse().expect(CHECKED)).collect(),
+            host_keys: self.texts("host_keys"),
+            window_seconds: self.number("window").expect(CHECKED),
+            tags: self.texts("tags").into_iter().collect(),
+            policy: DeployPolicy { live: self.flag("live"), soft_reboot: self.flag("soft_reboot") },
         }
     }
 

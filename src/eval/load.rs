@@ -134,6 +134,7 @@ fn start(spec: &HostSpec, problems: &mut Problems) -> System {
         tmpfiles: BTreeMap::new(),
         mounts: BTreeMap::new(),
         secrets: Secrets::new(Item(&spec.sections["secrets"]).optional("file")),
+        deploy: Item(&spec.sections["deploy"]).to_deploy(),
     }
 }
 

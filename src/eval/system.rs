@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::secrets::Secrets;
 use crate::diag::Place;
-use crate::spec::{HostName, PackageName, UnitName, UserName};
+use crate::spec::{HostName, PackageName, SshAddress, UnitName, UserName};
 use crate::tree::TreePath;
 
 /// A host: everything that `lower` needs to build it.
@@ -64,6 +64,32 @@ pub struct System {
     pub mounts: BTreeMap<String, Traced<Mount>>,
     /// Secrets: names and who uses them, no values.
     pub secrets: Secrets,
+    /// How the running machine is reached and changed.
+    pub deploy: Deploy,
+}
+
+/// How a running machine is reached and changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deploy {
+    /// Ways in, the usual one first; empty means the host's name.
+    pub ssh: Vec<SshAddress>,
+    /// Public host keys that are expected; empty leaves it to the user's `known_hosts`.
+    pub host_keys: Vec<String>,
+    /// Seconds within which a change must be confirmed from outside.
+    pub window_seconds: u32,
+    /// Groups that the host belongs to.
+    pub tags: BTreeSet<String>,
+    /// What a change may do; a part of the system.
+    pub policy: DeployPolicy,
+}
+
+/// What a change may do to the running machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct DeployPolicy {
+    /// The running system may be changed.
+    pub live: bool,
+    /// User space may start anew without the kernel.
+    pub soft_reboot: bool,
 }
 
 /// A value and all the places that asked for it; at least one.

@@ -87,6 +87,11 @@ impl Environment {
         self.xdg("XDG_DATA_HOME", ".local/share")
     }
 
+    /// `$XDG_STATE_HOME/nexus-host`: what is remembered about running machines.
+    pub fn state_directory(&self) -> Result<PathBuf, NoHomeError> {
+        self.xdg("XDG_STATE_HOME", ".local/state")
+    }
+
     /// By the XDG base directory specification a relative value is as good as none.
     fn xdg(&self, variable: &'static str, below_home: &str) -> Result<PathBuf, NoHomeError> {
         let absolute = |name| self.variable(name).map(Path::new).filter(|path| path.is_absolute());

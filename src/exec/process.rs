@@ -51,6 +51,11 @@ pub fn words_for_reading(words: &[OsString]) -> String {
     words.iter().map(quote).collect::<Vec<_>>().join(" ")
 }
 
+/// A word for a POSIX shell, whatever is in it.
+pub fn shell_word(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
 /// How a process ended, in words.
 pub fn status_in_words(status: std::process::ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt as _;

@@ -47,6 +47,7 @@ pub fn about(system: &System, lock: &Lock) -> String {
         "kernel": system.kernel,
         "ports": ports,
         "checks": checks,
+        "deploy": system.deploy.policy,
         "units": units,
         "packages": packages,
     });

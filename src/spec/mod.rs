@@ -11,6 +11,7 @@ mod manifest;
 mod module;
 mod names;
 mod schema;
+mod ssh_address;
 mod value;
 
 pub use builtin::BUILT_IN;
@@ -24,6 +25,7 @@ pub(crate) use manifest::parse_record;
 pub use module::{Activation, CONSUME, CONTRIBUTE, Module, ModuleFiles, Modules, UserModules};
 pub use names::{HostName, PackageName, UnitName, UserName};
 pub use schema::{Field, ITEMS_MAX, Kind, Presence, Record};
+pub use ssh_address::{SshAddress, SshAddressError};
 pub use value::{Data, Value};
 
 #[cfg(test)]

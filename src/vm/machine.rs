@@ -89,6 +89,12 @@ impl Machine {
         Ok(Self { options, directory, disk_bytes, session, notes })
     }
 
+    /// How the machine ended, when it has: powered off, or its QEMU was killed.
+    pub fn ended(&self) -> Option<String> {
+        let seen = self.session.context.watch.look(|seen| seen.ended.clone());
+        seen.map(|(status, _)| status)
+    }
+
     /// Sentences worth reading about the start, such as why KVM was passed over.
     pub fn notes(&self) -> &[String] {
         &self.notes

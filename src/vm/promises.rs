@@ -92,7 +92,7 @@ fn add_check(expected: &mut Expectations, name: &str, check: &Check) {
 }
 
 fn words(exec: &[String]) -> String {
-    exec.iter().map(|word| super::shell::quote(word)).collect::<Vec<_>>().join(" ")
+    exec.iter().map(|word| crate::exec::process::shell_word(word)).collect::<Vec<_>>().join(" ")
 }
 
 /// Plain HTTP only: a certificate that the world trusts cannot be had in a test machine.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::base64;
 use super::error::{MachineError, Problem};
 use super::watch::{Context, Watch};
+use crate::exec::process::shell_word as quote;
 
 /// The virtio port's name in the machine, below `/dev/virtio-ports`.
 pub(super) const PORT_NAME: &str = "nexus.test.shell";
@@ -289,11 +290,6 @@ impl Shell {
             output: output.for_reading(),
         })
     }
-}
-
-/// A word for the shell in the machine, whatever is in it.
-pub fn quote(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// `STATUS oBASE64 eBASE64`.

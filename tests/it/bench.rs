@@ -64,6 +64,13 @@ impl Bench {
     }
 
     pub(crate) fn build_changed(&self, page: &str, changes: &[(&str, &str)], more: &str) -> String {
+        self.write_changed(page, changes, more);
+        let built = self.workspace.run(&["build", "vps1", "--json"]).expect(0).json();
+        built["hosts"][0]["system"].as_str().unwrap().to_owned()
+    }
+
+    /// Writes the host file of vps1 with another page, other words in place of some, and more at the end.
+    pub(crate) fn write_changed(&self, page: &str, changes: &[(&str, &str)], more: &str) {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("hosts/vps1.toml");
         let mut text = std::fs::read_to_string(file).unwrap();
         let page = format!("<p>{page}</p>");
@@ -72,8 +79,6 @@ impl Bench {
             text = text.replacen(from, to, 1);
         }
         self.workspace.write("hosts/vps1.toml", &format!("{text}\n{more}"));
-        let built = self.workspace.run(&["build", "vps1", "--json"]).expect(0).json();
-        built["hosts"][0]["system"].as_str().unwrap().to_owned()
     }
 
     /// Builds vps1 with another page and one more argument of the kernel.

@@ -8,7 +8,22 @@ const GOOD: &str = "[host]\nname = \"web\"\nrelease = \"trixie\"\n";
 fn help_teaches_every_verb() {
     let workspace = Workspace::with_host("web", GOOD);
     let help = workspace.run(&["--help"]).expect(0).stdout;
-    for verb in ["init", "check", "lock", "build", "test", "why", "store", "completions", "man"] {
+    let verbs = [
+        "init",
+        "check",
+        "lock",
+        "build",
+        "test",
+        "deploy",
+        "status",
+        "rollback",
+        "generations",
+        "why",
+        "store",
+        "completions",
+        "man",
+    ];
+    for verb in verbs {
         assert!(help.contains(&format!("  {verb} ")), "no {verb} in:\n{help}");
         let own = workspace.run(&[verb, "--help"]).expect(0).stdout;
         assert!(own.contains("Usage:"), "{own}");

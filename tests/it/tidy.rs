@@ -21,6 +21,8 @@ const LAYERS: &[&str] = &[
     "image",
     "exec",
     "agent",
+    "ssh",
+    "deploy",
     "vm",
     "cli",
 ];

@@ -54,6 +54,8 @@ pub enum Format {
     Package,
     /// A public SSH key.
     SshKey,
+    /// Where and as whom to reach a machine over SSH.
+    SshAddress,
     /// A time zone.
     TimeZone,
     /// A locale.
@@ -136,6 +138,7 @@ impl Format {
         Self::ServiceName,
         Self::Package,
         Self::SshKey,
+        Self::SshAddress,
         Self::TimeZone,
         Self::Locale,
         Self::Calendar,
@@ -180,6 +183,7 @@ impl Format {
             Self::ServiceName => names::SERVICE_NAME,
             Self::Package => names::PACKAGE,
             Self::SshKey => system::SSH_KEY,
+            Self::SshAddress => network::SSH_ADDRESS,
             Self::TimeZone => system::TIME_ZONE,
             Self::Locale => system::LOCALE,
             Self::Calendar => quantity::CALENDAR,

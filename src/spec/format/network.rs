@@ -4,6 +4,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::names::is_domain;
 use super::{Format, FormatInfo, all_of};
+use crate::spec::ssh_address::SshAddress;
 
 pub(super) const ADDRESS: FormatInfo = FormatInfo {
     name: "address",
@@ -65,6 +66,15 @@ pub(super) const URL: FormatInfo = FormatInfo {
     expected: "`http://` or `https://`, a domain or address, perhaps a port and a path",
     example: "https://www.example.org/health",
     takes: is_url,
+};
+
+/// See [`SshAddress`].
+pub(super) const SSH_ADDRESS: FormatInfo = FormatInfo {
+    name: "ssh-address",
+    what: "an address for SSH",
+    expected: "`[USER@]HOST[:PORT]`; an IPv6 address with a port stands in brackets",
+    example: "root@192.0.2.10",
+    takes: |text| text.parse::<SshAddress>().is_ok(),
 };
 
 /// A text near to `text` that may have the form; the caller checks it.

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::super::expectations::CommandExpectation;
-use super::super::shell::quote;
 use super::{Bench, Failure, Finding, verdict};
+use crate::exec::process::shell_word as quote;
 
 /// How long a unit may take to become active after the boot.
 const UNIT_WITHIN: Duration = Duration::from_secs(60);

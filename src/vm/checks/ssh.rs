@@ -10,9 +10,9 @@ use std::time::Duration;
 use super::super::expectations::Login;
 use super::super::launch::{Program, run_to_end};
 use super::super::network::Forward;
-use super::super::shell::quote;
 use super::{Bench, Failure, Finding, chain, verdict};
 use crate::exec::files;
+use crate::exec::process::shell_word as quote;
 
 /// How long a key exchange may take; an emulated machine needs a few seconds.
 const SSH_WITHIN: Duration = Duration::from_secs(120);

@@ -1,0 +1,192 @@
+//! `status`: what machines run, whether they are healthy, and what has drifted.
+
+use serde_json::{Value, json};
+
+use super::arguments::Status as Arguments;
+use super::remote::{failure, ways};
+use crate::cli::exit;
+use crate::cli::hosts;
+use crate::cli::report::Failure;
+use crate::cli::session::Session;
+use crate::cli::workspace::Workspace;
+use crate::deploy::{Agent, Status, plain};
+
+/// Machines that are asked at the same time.
+const PARALLEL: usize = 20;
+/// Titles of the table.
+const TITLES: [&str; 6] = ["HOST", "GENERATION", "SINCE", "BY", "COMMIT", "STATE"];
+
+/// What is known about one machine.
+struct Seen {
+    row: [String; 6],
+    /// Sentences below the table.
+    notes: Vec<String>,
+    json: Value,
+    code: u8,
+}
+
+pub(crate) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Failure> {
+    let workspace = session.workspace()?;
+    let explain = |error| super::super::session::explain_workspace(error, Some(&workspace));
+    let names = workspace.select(&arguments.hosts).map_err(explain)?;
+    let mut seen = Vec::new();
+    for some in names.chunks(PARALLEL) {
+        std::thread::scope(|scope| {
+            let look = |name: &String| {
+                let name = name.clone();
+                let workspace = &workspace;
+                scope.spawn(move || look_at(session, workspace, &name, arguments))
+            };
+            let threads: Vec<_> = some.iter().map(look).collect();
+            for thread in threads {
+                let result = thread.join();
+                seen.push(result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
+        });
+    }
+    if session.json {
+        let hosts: Vec<&Value> = seen.iter().map(|one| &one.json).collect();
+        session.ui.json(&json!({ "hosts": hosts }));
+    } else {
+        show(session, &seen);
+    }
+    match seen.iter().map(|one| one.code).max().unwrap_or(exit::DONE) {
+        exit::DONE => Ok(()),
+        code => Err(Failure::Shown(code)),
+    }
+}
+
+fn look_at(
+    session: &Session<'_>,
+    workspace: &Workspace,
+    name: &str,
+    arguments: &Arguments,
+) -> Seen {
+    let looked = hosts::system(session, workspace, name).and_then(|system| {
+        let ways = ways(session, &system, &arguments.reach)?;
+        let mut agent = Agent::connect(ways.first()).map_err(failure)?;
+        agent.status_and_checks().map_err(failure)
+    });
+    match looked {
+        Ok((status, raw, checks)) => Seen::of(name, &status, (raw, &checks), session),
+        Err(failure) => {
+            let causes = failure.causes();
+            failure.show(session.ui, false);
+            let mut row = [const { String::new() }; 6].map(|_| "-".to_owned());
+            row[0] = name.to_owned();
+            row[5] = "not reached".into();
+            let json = json!({ "host": name, "reached": false, "error": causes });
+            Seen { row, notes: Vec::new(), json, code: failure.code() }
+        }
+    }
+}
+
+impl Seen {
+    fn of(
+        name: &str,
+        status: &Status,
+        (raw, checks): (Value, &Value),
+        session: &Session<'_>,
+    ) -> Self {
+        let failing = failing(checks);
+        let mut notes: Vec<String> = failing
+            .iter()
+            .map(|(check, detail)| format!("check `{check}` fails: {detail}"))
+            .collect();
+        let units = status.failed_units.clone().unwrap_or_default();
+        notes.extend(units.iter().map(|unit| format!("{unit} has failed")));
+        let pending = status.reboot_needed.clone().unwrap_or_default();
+        if !pending.is_empty() {
+            notes.push(format!("only the next boot brings: {}", pending.join(", ")));
+        }
+        if let Some(trial) = &status.trial {
+            notes.push(format!("generation {} is on trial, by {}", trial.number, trial.by));
+        } else if status.default != status.running_number() {
+            let default = status.default.map_or_else(|| "?".into(), |number| number.to_string());
+            notes.push(format!("the next boot takes generation {default}, not what runs"));
+        }
+        notes.extend(status.busy.iter().map(|busy| format!("it is being changed: {busy}")));
+        notes.extend(status.generations.iter().filter(|entry| entry.verdict == "bad").map(|bad| {
+            let reason = bad.reason.as_deref().unwrap_or("it failed");
+            format!("generation {} is known to be bad: {reason}", bad.number)
+        }));
+        let healthy = failing.is_empty() && units.is_empty();
+        let number = status.running_number();
+        let entry = number.and_then(|number| status.generation(number));
+        let now = session.environment.now_seconds;
+        let row = [
+            name.to_owned(),
+            number.map_or_else(|| "?".into(), |number| number.to_string()),
+            entry.map_or_else(|| "-".into(), |entry| age(now, entry.registered)),
+            entry.map_or_else(|| "-".into(), |entry| entry.by.clone()),
+            entry.and_then(|entry| entry.commit.clone()).unwrap_or_else(|| "-".into()),
+            if healthy { "healthy".into() } else { "not healthy".into() },
+        ];
+        let code = if healthy { exit::DONE } else { exit::CHECK_FAILED };
+        let json = json!({
+            "host": name, "reached": true, "healthy": healthy, "status": raw,
+            "checks": checks["checks"], "notes": notes,
+        });
+        Self { row: row.map(|cell| plain(&cell)), notes, json, code }
+    }
+}
+
+/// Names and details of the checks that fail.
+fn failing(checks: &Value) -> Vec<(String, String)> {
+    let all = checks["checks"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let text = |check: &Value, field: &str| check[field].as_str().unwrap_or_default().to_owned();
+    let fails = all.iter().filter(|check| check["ok"] != true);
+    fails.map(|check| (text(check, "name"), text(check, "detail"))).collect()
+}
+
+fn show(session: &Session<'_>, seen: &[Seen]) {
+    let rows = || seen.iter().map(|one| &one.row);
+    let mut widths = TITLES.map(|title| title.chars().count());
+    for row in rows() {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |cells: Vec<&str>| {
+        let cells = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    session.ui.result(&line(TITLES.to_vec()));
+    rows().for_each(|row| session.ui.result(&line(row.iter().map(String::as_str).collect())));
+    for one in seen {
+        for note in &one.notes {
+            session.ui.result(&format!("{}: {}", one.row[0], plain(note)));
+        }
+    }
+}
+
+/// How long ago something was, in the largest unit that has at least two of it.
+pub(super) fn age(now_seconds: u64, then_seconds: u64) -> String {
+    let seconds = now_seconds.saturating_sub(then_seconds);
+    let units = [(86_400, "d"), (3600, "h"), (60, "min")];
+    match units.iter().find(|(length, _)| seconds >= 2 * length) {
+        Some((length, unit)) => format!("{} {unit} ago", seconds / length),
+        None => format!("{seconds} s ago"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_short() {
+        assert_eq!(age(100, 41), "59 s ago");
+        assert_eq!(age(7200, 0), "2 h ago");
+        assert_eq!(age(400_000, 0), "4 d ago");
+        assert_eq!(age(0, 5), "0 s ago");
+        assert_eq!(age(180, 1), "2 min ago");
+    }
+
+    #[test]
+    fn failing_checks_are_found() {
+        let checks = json!({ "checks": [{"name": "a", "ok": true}, {"name": "b", "ok": false, "detail": "x"}] });
+        assert_eq!(failing(&checks), [("b".to_owned(), "x".to_owned())]);
+        assert_eq!(failing(&json!(1)), []);
+    }
+}
