@@ -9,6 +9,7 @@ mod docs;
 mod exit;
 mod fresh_secrets;
 mod hosts;
+mod identity_image;
 mod image;
 mod init;
 

@@ -90,8 +90,9 @@ fn test_host(
     let fresh = FreshSecrets::add_to(&mut system, session, store)?;
     let how = How { offline: arguments.offline, for_image: true };
     let built = build_system(session, workspace, store, system, how)?;
-    let format = (ImageFormat::Raw, arguments.offline);
-    let image = image::make(session, workspace, store, &built, format)?;
+    let wanted =
+        image::Wanted { format: ImageFormat::Raw, offline: arguments.offline, private: None };
+    let image = image::make(session, workspace, store, &built, wanted)?;
     let remembered = remembered_path(store, &image, arguments);
     if !arguments.again && remembered.exists() {
         let text = read_limited(&remembered, 1 << 24).map_err(Failure::build)?;
