@@ -96,6 +96,7 @@ pub fn begin(places: &Places, request: &Request) -> Result<(), AgentError> {
     }
     let registry = Registry::load(places)?;
     registry.closure(places, [request.system.clone()])?;
+    secrets::check_system(places, &request.system)?;
     let number = register(&mut generations, request)?;
     let (level, _) =
         plan_level(&facts(places, &booted), &facts(places, &request.system), request.policy);
@@ -319,7 +320,6 @@ pub(super) fn switch(
 ) -> Result<Vec<String>, AgentError> {
     let plan = &observation.plan;
     let mut units = plan.units.clone();
-    secrets::check(observation.staged.directory())?;
     let mut problems = act(Verb::Stop, &units.stop)?;
     journal.step("stopped")?;
     let generated_names = loaded_names(&observation.observed);
@@ -327,11 +327,7 @@ pub(super) fn switch(
     let mut known = observation.known.clone();
     observation.staged.put_in_place(places, &observation.in_place, &mut known, booted)?;
     journal.step("swapped")?;
-    let users = secrets::install(places)?;
-    let stopped = units.stop.clone();
-    let runs = |unit: &String| observation.observed.contains_key(unit) && !stopped.contains(unit);
-    units.restart.extend(users.restart.into_iter().filter(runs));
-    units.reload.extend(users.reload.into_iter().filter(runs));
+    secrets::install(places)?;
     if plan.reexec || plan.daemon_reload {
         service_manager::reload(plan.reexec)?;
         journal.step(if plan.reexec { "reexecuted" } else { "reloaded" })?;

@@ -141,6 +141,14 @@ pub enum AgentError {
     /// The files of the boot loaders cannot be made.
     #[error(transparent)]
     Menu(#[from] crate::image::boot_entries::BootMenuError),
+    /// The system declares secrets that this host cannot have.
+    #[error("this host cannot have the secrets of {}: {reason}", super::places::shown(path))]
+    Secrets {
+        /// The system.
+        path: StorePath,
+        /// What its own program said.
+        reason: String,
+    },
     /// Something on the host is not as this program left it.
     #[error("{0}")]
     Unexpected(String),
@@ -181,6 +189,9 @@ impl AgentError {
             Self::Generation(GenerationError::Full) => "`nexus-agent gc` forgets old ones",
             Self::Space { .. } => "`nexus-agent gc` removes what old generations needed",
             Self::BootSpace { .. } => "`nexus-agent gc` removes kernels of old generations",
+            Self::Secrets { .. } => {
+                "encrypt them for this host with `nexus-host secrets rekey HOST`, build and deploy again"
+            }
             Self::Damaged { .. } => "send it again; what arrived was removed",
             Self::State { .. } => {
                 "the file is written whole or not at all, so something else wrote to it; \

@@ -5,6 +5,7 @@ use std::fs;
 
 use super::error::AgentError;
 use super::places::{Places, shown};
+use super::secrets;
 use super::service_manager;
 use super::stage::Staged;
 use super::trees::{InPlace, KnownTrees, Names, Stage, differs};
@@ -65,7 +66,8 @@ struct NamesOfAll {
 ///
 /// # Errors
 ///
-/// When `target` is no system, or the host cannot be looked at.
+/// When `target` is no system or has secrets that this host cannot decrypt, or when the host cannot be
+/// looked at.
 pub fn observe(
     places: &Places,
     stage: &Stage,
@@ -98,13 +100,15 @@ pub fn observe(
     let programs = names.programs(places, &known, &observed);
     let mut running = RunningPrograms { names: &names, known: &known, seen: BTreeMap::new() };
     let manager = running.changed(places, 1);
-    let units = plan_units(&Inputs {
+    let mut units = plan_units(&Inputs {
         observed: &observed,
         old: &old,
         new: &new,
         changed: &changed,
         programs: &programs,
     });
+    let changes = secrets::check(&staged)?;
+    units.add_users_of_secrets(&changes.restart, &changes.reload, &observed);
     let (level, why) = plan_level(&facts(places, &from), &facts(places, target), policy);
     let any_differs = |paths: &[&str]| paths.iter().any(|path| names.differs(&from, path));
     let plan = SwitchPlan {
@@ -113,6 +117,7 @@ pub fn observe(
         level,
         why,
         units,
+        secrets: changes.secrets,
         reexec: any_differs(&MANAGER) || manager.is_some(),
         daemon_reload: any_differs(&UNITS),
         tmpfiles: any_differs(&TMPFILES),

@@ -2,18 +2,19 @@
 //!
 //! | command | what it does |
 //! |---|---|
-//! | `check ROOT` | decrypts everything for the system whose `usr` and `etc` lie below ROOT; changes nothing |
+//! | `check ROOT` | decrypts everything for the system whose `usr` and `etc` lie below ROOT; tells what would change, and changes nothing |
 //! | `install [ROOT] [GENERATION]` | installs the secrets of that system; ROOT is `/` when not given |
 //! | `password-hashes` | binds the password hashes over `/etc/shadow` again, after a new `/etc` |
 //!
-//! Standard output carries one JSON object: `declared`, and after `install` also `secrets`, `templates`,
-//! `restart`, `reload`, `first`. Exit codes: 0 done, 2 the command line is wrong, 4 nothing was changed.
+//! Standard output carries one JSON object: `declared`, and of what changes or has changed `secrets`,
+//! `templates`, `restart`, `reload`, `first`. Exit codes: 0 done, 2 the command line is wrong, 4 nothing was changed.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use nexus_host::secrets::install::{
-    BootError, Changed, Places, bind_shadow, check_generation, install_secrets,
+    BootError, Changed, Places, bind_shadow, changes, check_generation, install_secrets,
+    keep_out_of_dumps,
 };
 
 const DONE: u8 = 0;
@@ -22,9 +23,7 @@ const UNCHANGED: u8 = 4;
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is what the program says")]
 fn main() -> ExitCode {
-    // Core dumps would have every secret in them.
-    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
-    let _refused = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+    keep_out_of_dumps();
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match run(&words) {
@@ -56,8 +55,8 @@ fn run(words: &[&str]) -> Result<Option<String>, BootError> {
     let (root, generation) = match words {
         ["check", root] => {
             let prepared = check_generation(Path::new(root), &places)?;
-            let declared = prepared.map_or(0, |prepared| prepared.declarations.secrets.len());
-            return Ok(Some(serde_json::json!({ "declared": declared }).to_string()));
+            let changed = prepared.map(|prepared| changes(&prepared, &places.link));
+            return Ok(Some(answer(changed.as_ref())));
         }
         ["password-hashes"] => {
             let folder = std::fs::read_link(&places.link).unwrap_or_default();

@@ -133,6 +133,18 @@ pub(crate) struct Build {
     #[arg(long, value_name = "FORMAT")]
     pub(crate) image: Option<ImageFormat>,
 
+    /// Put the host's own identity into the image, which then boots with its secrets; needs --out
+    ///
+    /// For machines that can be given nothing but an image. FILE is the private half that `secrets add-host`
+    /// made [default: $XDG_DATA_HOME/nexus-host/identities/HOST.txt]. It must open the host's secrets. The
+    /// image is for this one host and as secret as FILE; the store and other images never have it.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, requires_all = ["image", "out"])]
+    pub(crate) identity: Option<Vec<PathBuf>>,
+
+    /// Where the image with the identity goes: a file that only you may read
+    #[arg(long, value_name = "FILE", requires = "identity")]
+    pub(crate) out: Option<PathBuf>,
+
     /// Use only what earlier runs have fetched
     #[arg(long)]
     pub(crate) offline: bool,

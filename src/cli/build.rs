@@ -1,19 +1,24 @@
 //! `build`: make a host's system, or a disk image of it.
 
+use std::path::PathBuf;
+
 use super::arguments::Build;
-use super::hosts;
+use super::image::{self, Wanted};
 use super::report::Failure;
 use super::session::Session;
 use super::workspace::Workspace;
+use super::{hosts, identity_image};
 use crate::debian::lock::Lock;
 use crate::eval::System;
 use crate::exec::debs::LockedDebs;
+use crate::exec::disk::PrivateImage;
 use crate::exec::engine::Engine;
 use crate::exec::fetch::FetchOptions;
 use crate::exec::init_program::{NEXUS_AGENT, NEXUS_INIT};
 use crate::exec::sources::sources;
 use crate::exec::store::Store;
 use crate::lower::graph::{HostPrograms, host_graph, image_graph};
+use crate::secrets::install::keep_out_of_dumps;
 use crate::store::{Sha256Digest, StorePath};
 
 /// A host whose system is in the store.
@@ -26,20 +31,14 @@ pub(super) struct Built {
 pub(super) fn run(session: &Session<'_>, arguments: &Build) -> Result<(), Failure> {
     let workspace = session.workspace()?;
     let store = session.store()?;
+    if let Some(out) = &arguments.out {
+        identity_image::check_target(session, &store, arguments, out)?;
+    }
     let mut results = Vec::new();
     for name in &arguments.hosts {
         let how = How { offline: arguments.offline, for_image: arguments.image.is_some() };
         let built = build(session, &workspace, &store, name, how)?;
-        let image = match arguments.image {
-            None => None,
-            Some(format) => Some(super::image::make(
-                session,
-                &workspace,
-                &store,
-                &built,
-                (format, arguments.offline),
-            )?),
-        };
+        let image = make_image(session, &workspace, &store, &built, arguments)?;
         let path = store.directory().join(&built.path);
         let shown = image.as_ref().map_or(path.clone(), |image| image.display().to_string());
         if !session.json {
@@ -57,6 +56,35 @@ pub(super) fn run(session: &Session<'_>, arguments: &Build) -> Result<(), Failur
         session.ui.json(&serde_json::json!({ "hosts": results }));
     }
     Ok(())
+}
+
+/// The image that is asked for; `None` when none is.
+fn make_image(
+    session: &Session<'_>,
+    workspace: &Workspace,
+    store: &Store,
+    built: &Built,
+    arguments: &Build,
+) -> Result<Option<PathBuf>, Failure> {
+    let Some(format) = arguments.image else { return Ok(None) };
+    let wanted = Wanted { format, offline: arguments.offline, private: None };
+    let (Some(told), Some(out)) = (&arguments.identity, &arguments.out) else {
+        return image::make(session, workspace, store, built, wanted).map(Some);
+    };
+    // Nothing that needs a sandbox is left to do, and a process that cannot be looked into gets none.
+    keep_out_of_dumps();
+    let identity =
+        identity_image::read(session, workspace, &built.system, told.last().map(PathBuf::as_path))?;
+    let target = session.environment.working_directory.join(out);
+    let private = PrivateImage { target: &target, identity: &identity };
+    let wanted = Wanted { private: Some(private), ..wanted };
+    let image = image::make(session, workspace, store, built, wanted)?;
+    session.ui.say(&format!(
+        "{} holds the identity of {}: give it to that machine only, and remove it then",
+        image.display(),
+        built.system.name
+    ));
+    Ok(Some(image))
 }
 
 /// How a host is built.

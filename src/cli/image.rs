@@ -8,7 +8,7 @@ use super::report::Failure;
 use super::session::{Session, explain_workspace};
 use super::workspace::Workspace;
 use crate::exec::debs::LockedDebs;
-use crate::exec::disk::{DiskImageError, DiskRequest, Form, disk_image};
+use crate::exec::disk::{DiskImageError, DiskRequest, Form, PrivateImage, disk_image};
 use crate::exec::engine::Engine;
 use crate::exec::fetch::FetchOptions;
 use crate::exec::sources::sources;
@@ -18,13 +18,24 @@ use crate::image::plan::DiskPlan;
 /// The plan of every host that has none of its own, and what it says when the workspace has none.
 const DEFAULT_PLAN: &str = include_str!("../../images/default.toml");
 
-/// Makes a disk image of a host that was built; `offline` forbids the network.
+/// How an image is made.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    /// Its form.
+    pub(super) format: ImageFormat,
+    /// Without the network.
+    pub(super) offline: bool,
+    /// With the host's identity.
+    pub(super) private: Option<PrivateImage<'a>>,
+}
+
+/// Makes a disk image of a host that was built.
 pub(super) fn make(
     session: &Session<'_>,
     workspace: &Workspace,
     store: &Store,
     built: &Built,
-    (format, offline): (ImageFormat, bool),
+    Wanted { format, offline, private }: Wanted<'_>,
 ) -> Result<PathBuf, Failure> {
     let host = built.system.name.as_str();
     let plan = plan(workspace, host)?;
@@ -43,7 +54,8 @@ pub(super) fn make(
         ImageFormat::Raw => Form::Raw,
         ImageFormat::Qcow2 => Form::Qcow2,
     };
-    let request = DiskRequest { host, system: &built.path, lock: &built.lock, plan: &plan, form };
+    let (system, lock) = (&built.path, &built.lock);
+    let request = DiskRequest { host, system, lock, plan: &plan, form, private };
     disk_image(&engine, &request).map_err(explain)
 }
 

@@ -10,6 +10,7 @@ mod docs;
 mod exit;
 mod fresh_secrets;
 mod hosts;
+mod identity_image;
 mod image;
 mod init;
 mod keep;

@@ -104,6 +104,23 @@ impl Told {
     }
 }
 
+/// The host with secrets made for the test, and an image of it.
+fn test_image(
+    session: &Session<'_>,
+    workspace: &Workspace,
+    store: &Store,
+    name: &str,
+    offline: bool,
+) -> Result<(Built, FreshSecrets, PathBuf), Failure> {
+    let mut system = hosts::system(session, workspace, name)?;
+    let fresh = FreshSecrets::add_to(&mut system, session, store)?;
+    let how = How { offline, for_image: true };
+    let built = build_system(session, workspace, store, system, how)?;
+    let wanted = image::Wanted { format: ImageFormat::Raw, offline, private: None };
+    let image = image::make(session, workspace, store, &built, wanted)?;
+    Ok((built, fresh, image))
+}
+
 fn test_host(
     session: &Session<'_>,
     workspace: &Workspace,
@@ -111,12 +128,7 @@ fn test_host(
     name: &str,
     arguments: &Test,
 ) -> Result<Told, Failure> {
-    let mut system = hosts::system(session, workspace, name)?;
-    let fresh = FreshSecrets::add_to(&mut system, session, store)?;
-    let how = How { offline: arguments.offline, for_image: true };
-    let built = build_system(session, workspace, store, system, how)?;
-    let format = (ImageFormat::Raw, arguments.offline);
-    let image = image::make(session, workspace, store, &built, format)?;
+    let (built, fresh, image) = test_image(session, workspace, store, name, arguments.offline)?;
     let remembered = remembered_path(store, &image, arguments);
     if !arguments.again && remembered.exists() {
         let text = read_limited(&remembered, 1 << 24).map_err(Failure::build)?;
@@ -144,12 +156,7 @@ fn keep_host(
     name: &str,
     arguments: &Test,
 ) -> Result<(), Failure> {
-    let mut system = hosts::system(session, workspace, name)?;
-    let fresh = FreshSecrets::add_to(&mut system, session, store)?;
-    let how = How { offline: arguments.offline, for_image: true };
-    let built = build_system(session, workspace, store, system, how)?;
-    let format = (ImageFormat::Raw, arguments.offline);
-    let image = image::make(session, workspace, store, &built, format)?;
+    let (built, fresh, image) = test_image(session, workspace, store, name, arguments.offline)?;
     let bench = bench(session, workspace, store, &built, arguments)?;
     let firmware = arguments.firmware.or(Some(FirmwareChoice::Bios));
     let firmware = firmwares(firmware, &bench.layers).remove(0);

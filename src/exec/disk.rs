@@ -23,6 +23,7 @@ use crate::image::plan::DiskPlan;
 use crate::image::segment::{ImageTree, Source, image_tree};
 use crate::image::{grub, qcow2};
 use crate::lower::graph::{epoch_of, image_graph};
+use crate::sops::SecretBytes;
 use crate::store::path::StorePathError;
 use crate::store::{Sha256Digest, StorePath};
 use crate::tree::{Entry, Node, StoreFile, TreePath};
@@ -33,6 +34,11 @@ const VERSION: u32 = 1;
 const BOOT_FILE_BYTES_MAX: u64 = 512 << 20;
 /// Where systemd-boot lies in its package. Source: Debian's package systemd-boot-efi.
 const SYSTEMD_BOOT: &str = "data/usr/lib/systemd/boot/efi/systemd-bootx64.efi";
+/// Where a host looks for its identity, seen from the root partition.
+const IDENTITY: &str = "var/lib/nexus-host/identity.txt";
+/// Permission bits of images that hold nothing secret, and of those that do.
+const SHARED_MODE: u32 = 0o644;
+const PRIVATE_MODE: u32 = 0o600;
 /// Where Debian's grub-pc-bin has the code of the first sector.
 const BOOT_IMAGE: &str = "boot.img";
 
@@ -58,6 +64,17 @@ pub struct DiskRequest<'a> {
     pub plan: &'a DiskPlan,
     /// Form of the file.
     pub form: Form,
+    /// Set for an image with the host's own identity.
+    pub private: Option<PrivateImage<'a>>,
+}
+
+/// An image that only its owner may read: one host's, never one of the images beside the store.
+#[derive(Debug, Clone, Copy)]
+pub struct PrivateImage<'a> {
+    /// Where it goes; replaced when it is there.
+    pub target: &'a Path,
+    /// The host's private identity.
+    pub identity: &'a SecretBytes,
 }
 
 /// Why no image was made.
@@ -111,8 +128,11 @@ pub fn disk_image(
     let outputs = engine.realise(&tools.graph)?;
     let core = &outputs[tools.core.index()];
     let tool_paths: Vec<&StorePath> = tools.tools.iter().map(|id| &outputs[id.index()]).collect();
-    let target = target(engine, request, core, &tool_paths);
-    if target.exists() {
+    let (target, mode) = match request.private {
+        Some(private) => (private.target.to_owned(), PRIVATE_MODE),
+        None => (target(engine, request, core, &tool_paths), SHARED_MODE),
+    };
+    if request.private.is_none() && target.exists() {
         return Ok(target);
     }
     let boot_image = format!("data/{}/{BOOT_IMAGE}", grub::DIRECTORY);
@@ -122,7 +142,7 @@ pub fn disk_image(
     let epoch = epoch_of(request.lock);
     let menu = boot_menu(engine, request, tool_file(engine, &tool_paths, SYSTEMD_BOOT)?)?;
     let esp = esp_tree(&menu, epoch)?;
-    let root = root_tree(engine, request.system, epoch)?;
+    let root = root_tree(engine, request, epoch)?;
     let contents = DiskContents {
         host: request.host,
         epoch,
@@ -139,7 +159,7 @@ pub fn disk_image(
     let bytes = Some(layout.data_bytes());
     let task = engine.progress.begin("write the image", Unit::Bytes, bytes);
     let store = engine.store.root().join("nix/store");
-    write(&target, &layout, &store, engine.interrupt, &*task)?;
+    write((&target, mode), &layout, &store, engine.interrupt, &*task)?;
     Ok(target)
 }
 
@@ -239,12 +259,14 @@ fn linked_file(engine: &Engine<'_>, link: &Path) -> Result<Option<BootFile>, Dis
     Ok(Some(BootFile { digest: Sha256Digest::of(&bytes), source: Source::Store(file) }))
 }
 
-/// The root partition: the closure, the first generation, and empty places for what persists.
+/// The root partition: the closure, the first generation, empty places for what persists, and the
+/// identity when it is to have one.
 fn root_tree(
     engine: &Engine<'_>,
-    system: &StorePath,
+    request: &DiskRequest<'_>,
     epoch: u64,
 ) -> Result<ImageTree, DiskImageError> {
+    let system = request.system;
     let closure = engine.store.closure(std::slice::from_ref(system))?;
     let store = engine.store.root().join("nix/store");
     let mut tree = image_tree(store_tree(&store, &closure)?);
@@ -268,6 +290,10 @@ fn root_tree(
     let registration = registration(engine, &closure)?;
     let file = Node::File(Source::Bytes(registration.into_bytes()));
     tree.insert(path("nix/var/nexus-host/registration"), entry(0o644, file));
+    if let Some(private) = request.private {
+        let file = Node::File(Source::Bytes(private.identity.expose().clone()));
+        tree.insert(path(IDENTITY), entry(0o600, file));
+    }
     complete(&mut tree, epoch);
     Ok(tree)
 }

@@ -51,7 +51,7 @@ pub enum ImageFileError {
     Interrupted(#[from] Interrupted),
 }
 
-/// Writes `layout` to `target`, which is replaced once everything is on the disk.
+/// Writes `layout` to a file with these permission bits, which is replaced once everything is on the disk.
 ///
 /// `store` is the directory that holds the store paths. What no segment covers stays a hole. `task` counts
 /// bytes of contents.
@@ -60,7 +60,7 @@ pub enum ImageFileError {
 ///
 /// Whatever the first thread met; then no temporary file is left and an old `target` is untouched.
 pub fn write(
-    target: &Path,
+    (target, mode): (&Path, u32),
     layout: &Layout,
     store: &Path,
     interrupt: &Interrupt,
@@ -71,7 +71,7 @@ pub fn write(
     let temporary = tempfile::NamedTempFile::new_in(directory)
         .map_err(FileError::at("create a file in", directory))?;
     let writer = Writer { image: temporary.as_file(), target, store, interrupt };
-    let permissions = std::fs::Permissions::from_mode(0o644);
+    let permissions = std::fs::Permissions::from_mode(mode);
     writer
         .image
         .set_permissions(permissions)

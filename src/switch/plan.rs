@@ -346,6 +346,23 @@ impl UnitPlan {
         [&self.stop, &self.reload, &self.restart, &self.start].iter().all(|list| list.is_empty())
     }
 
+    /// Adds the units that use a secret that changes, as far as they run.
+    pub fn add_users_of_secrets(
+        &mut self,
+        restart: &BTreeSet<String>,
+        reload: &BTreeSet<String>,
+        observed: &BTreeMap<String, Observed>,
+    ) {
+        for (units, action) in [(restart, Action::Restart), (reload, Action::Reload)] {
+            for unit in units.iter().filter(|unit| observed.contains_key(*unit)) {
+                if !self.kept.contains_key(unit) {
+                    self.add(unit, action, "a secret that it uses changes".to_owned());
+                }
+            }
+        }
+        self.settle();
+    }
+
     fn add(&mut self, name: &str, action: Action, why: String) {
         let name = name.to_owned();
         match action {

@@ -24,6 +24,8 @@ pub struct SwitchPlan {
     pub why: Vec<String>,
     /// What happens to units when it is done live.
     pub units: UnitPlan,
+    /// Names of secrets that are new, gone, or other ones than those in use.
+    pub secrets: BTreeSet<String>,
     /// Whether the service manager itself changed.
     pub reexec: bool,
     /// Whether it must read all units anew: they, or what generators make units from, changed.
@@ -56,6 +58,7 @@ struct RawPlan {
     restart: BTreeSet<String>,
     start: BTreeSet<String>,
     kept: Vec<RawKept>,
+    secrets: BTreeSet<String>,
     reexec: bool,
     daemon_reload: bool,
     tmpfiles: bool,
@@ -86,6 +89,7 @@ impl SwitchPlan {
             kept: kept
                 .map(|(unit, why)| RawKept { unit: unit.clone(), why: why.clone() })
                 .collect(),
+            secrets: self.secrets.clone(),
             reexec: self.reexec,
             daemon_reload: self.daemon_reload,
             tmpfiles: self.tmpfiles,
@@ -119,6 +123,7 @@ impl SwitchPlan {
             level,
             why: raw.why,
             units,
+            secrets: raw.secrets,
             reexec: raw.reexec,
             daemon_reload: raw.daemon_reload,
             tmpfiles: raw.tmpfiles,

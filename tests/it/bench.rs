@@ -114,7 +114,11 @@ impl Bench {
     }
 
     pub(crate) fn start_on(&self, image: &Path, firmware: Firmware) -> Host {
-        let name = format!("switch-{}", firmware.name());
+        self.start_named(&format!("switch-{}", firmware.name()), image, firmware)
+    }
+
+    /// Tests that run at the same time need names of their own.
+    pub(crate) fn start_named(&self, name: &str, image: &Path, firmware: Firmware) -> Host {
         let scratch = tempfile::tempdir().unwrap();
         let accounts = scratch.path().join("accounts");
         let passwd = b"root:x:0:0:root:/root:/bin/sh\n";
@@ -128,7 +132,7 @@ impl Bench {
         let logs = shared_directory().join("logs");
         std::fs::create_dir_all(&logs).unwrap();
         let options = MachineOptions {
-            name: name.clone(),
+            name: name.to_owned(),
             image: image.to_owned(),
             disk_bytes: Some(std::fs::metadata(image).unwrap().len() + (1 << 30)),
             hardware: Hardware::new(firmware, accelerator),
@@ -247,6 +251,11 @@ impl Host {
 
     /// Brings what `new` needs and `old` has not.
     pub(crate) fn import(&mut self, bench: &Bench, old: &str, new: &str) {
+        self.import_up_to(bench, old, new, 100_000);
+    }
+
+    /// The same, of at most so many bytes.
+    pub(crate) fn import_up_to(&mut self, bench: &Bench, old: &str, new: &str, bytes_max: usize) {
         let path =
             |text: &str| StorePath::from_base_name(text.rsplit('/').next().unwrap()).unwrap();
         let had: BTreeSet<StorePath> =
@@ -286,7 +295,7 @@ impl Host {
         }
         stream.extend(b"done\n");
         println!("import of {new}: {} bytes sent", stream.len());
-        assert!(stream.len() < 100_000, "a change of configuration costs {} bytes", stream.len());
+        assert!(stream.len() < bytes_max, "a change of configuration costs {} bytes", stream.len());
         self.machine.shell().write_file("/run/import", &stream).unwrap();
         let said = self.agent("import </run/import", 0);
         assert!(said.contains("valid ") && said.ends_with("done"), "{said}");

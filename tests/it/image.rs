@@ -65,7 +65,7 @@ impl Place {
     fn write(&self, name: &str, layout: &Layout) -> PathBuf {
         let target = self.at(name);
         let (store, interrupt) = (self.at("store"), Interrupt::default());
-        write(&target, layout, &store, &interrupt, &Silent).unwrap();
+        write((&target, 0o644), layout, &store, &interrupt, &Silent).unwrap();
         target
     }
 }

@@ -1,5 +1,6 @@
 //! Every host example, built, booted on both firmwares in the pinned QEMU, and checked.
 
+use crate::secrets::leaks::{files_that_hold, held, plain_values};
 use crate::support::Workspace;
 
 #[test]
@@ -81,21 +82,12 @@ fn a_machine_has_its_secrets_in_memory() {
     let values = fresh_values();
     assert!(values.len() >= 3, "no secrets were made");
     for text in [&ran.stdout, &ran.stderr] {
-        assert_eq!(holding(text.as_bytes(), &values), None, "what the test said holds a secret");
+        assert_eq!(held(text.as_bytes(), &values), None, "what the test said holds a secret");
     }
     let data = crate::support::shared_directory().join("data/nexus-host");
-    let mut waiting = vec![data.join("nix"), data.join("images"), data.join("logs")];
-    let mut looked_at = 0_u64;
-    while let Some(path) = waiting.pop() {
-        let kind = std::fs::symlink_metadata(&path).unwrap().file_type();
-        if kind.is_dir() {
-            waiting.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
-        } else if kind.is_file() {
-            looked_at += 1;
-            let found = holding(&std::fs::read(&path).unwrap(), &values);
-            assert_eq!(found, None, "{} holds a secret", path.display());
-        }
-    }
+    let folders = ["nix", "images", "logs"].map(|name| data.join(name));
+    let (found, looked_at) = files_that_hold(&folders, &values);
+    assert_eq!(found, [], "files hold secrets");
     assert!(looked_at > 1_000, "only {looked_at} files were looked at");
     let report = ran.json();
     let checks = report["hosts"][0]["machines"][0]["checks"].to_string();
@@ -108,31 +100,10 @@ fn a_machine_has_its_secrets_in_memory() {
 }
 
 /// Plain values of all secrets that were made for test machines.
-fn fresh_values() -> Vec<Vec<u8>> {
-    use nexus_host::sops::{Document, Format, Identities, SecretBytes, find, leaf_paths};
+fn fresh_values() -> Vec<(String, Vec<u8>)> {
     let folder = crate::support::shared_directory().join("data/nexus-host/test-secrets");
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let folder = entry.unwrap().path();
-        let mut identities = Identities::default();
-        let identity = SecretBytes::new(std::fs::read(folder.join("identity.txt")).unwrap());
-        identities.read(&identity, "identity.txt", &|_| None).unwrap();
-        let bytes = std::fs::read(folder.join("secrets.yaml")).unwrap();
-        let document = Document::parse(Format::Yaml, &bytes).unwrap();
-        let key = document.metadata.data_key(&identities).unwrap();
-        let items = document.open(&key).unwrap().items;
-        for path in leaf_paths(&items) {
-            let path: Vec<&str> = path.split('/').collect();
-            let value = find(&items, &path).and_then(nexus_host::sops::Node::file_bytes).unwrap();
-            found.push(value.expose().clone());
-        }
-        // The identity too: a disk image that holds it would open everything.
-        found.push(identity.expose().trim_ascii().to_vec());
-    }
-    found
-}
-
-/// The position of the first of `values` that stands in `bytes`.
-fn holding(bytes: &[u8], values: &[Vec<u8>]) -> Option<usize> {
-    values.iter().position(|value| memchr::memmem::find(bytes, value).is_some())
+    let folders = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    folders
+        .flat_map(|folder| plain_values(&folder.join("secrets.yaml"), &folder.join("identity.txt")))
+        .collect()
 }

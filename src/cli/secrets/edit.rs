@@ -11,8 +11,8 @@ use super::arguments::Edit;
 use super::host::{HostSecrets, SecretsError, say_consequences, say_stale};
 use crate::exec::process::{command, status_in_words, words_for_reading};
 use crate::exec::secrets::document::SecretsFile;
-use crate::exec::secrets::keep_out_of_dumps;
 use crate::exec::secrets::memory::MemoryFolder;
+use crate::secrets::install::keep_out_of_dumps;
 use crate::secrets::{Declarations, value_path, values};
 use crate::sops::{Format, Item, Node, SecretBytes, set};
 

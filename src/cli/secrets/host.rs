@@ -162,21 +162,12 @@ impl<'s> HostSecrets<'s> {
 
     /// Where the host's public key lies.
     pub(super) fn public_path(&self) -> PathBuf {
-        self.workspace.root.join("secrets.sops").join(format!("{}.pub", self.name))
+        public_path(&self.workspace, &self.name)
     }
 
     /// The host's public key; `None` when it has none yet.
     pub(super) fn host_recipient(&self) -> Result<Option<Recipient>, Failure> {
-        let path = self.public_path();
-        if !path.exists() {
-            return Ok(None);
-        }
-        let bytes = read_limited(&path, PUBLIC_BYTES_MAX).map_err(Failure::files)?;
-        let text = String::from_utf8_lossy(&bytes);
-        let lines = text.lines().map(str::trim);
-        let line = lines.into_iter().find(|line| !line.is_empty() && !line.starts_with('#'));
-        let recipient = Recipient::parse(line.unwrap_or_default());
-        recipient.map(Some).map_err(|error| Failure::files(content_error(&path)(error)))
+        recipient_of(&self.workspace, &self.name)
     }
 
     /// Refuses names that are none, and those that the host does not declare.
@@ -219,6 +210,27 @@ impl<'s> HostSecrets<'s> {
         reload.dedup();
         (restart, reload)
     }
+}
+
+fn public_path(workspace: &Workspace, host: &str) -> PathBuf {
+    workspace.root.join("secrets.sops").join(format!("{host}.pub"))
+}
+
+/// The public key of a host; `None` when it has none yet.
+pub(in crate::cli) fn recipient_of(
+    workspace: &Workspace,
+    host: &str,
+) -> Result<Option<Recipient>, Failure> {
+    let path = public_path(workspace, host);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let bytes = read_limited(&path, PUBLIC_BYTES_MAX).map_err(Failure::files)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let mut lines = text.lines().map(str::trim);
+    let line = lines.find(|line| !line.is_empty() && !line.starts_with('#'));
+    let recipient = Recipient::parse(line.unwrap_or_default());
+    recipient.map(Some).map_err(|error| Failure::files(content_error(&path)(error)))
 }
 
 /// Says which digests no longer fit the secrets that were changed by hand.

@@ -11,9 +11,10 @@ mod values;
 
 use super::report::Failure;
 use super::session::Session;
-use crate::exec::secrets::keep_out_of_dumps;
+use crate::secrets::install::keep_out_of_dumps;
 
 use arguments::{Secrets, SecretsVerb};
+pub(super) use host::recipient_of;
 
 pub(super) fn run(session: &Session<'_>, arguments: &Secrets) -> Result<(), Failure> {
     if !matches!(arguments.verb, SecretsVerb::Edit(_)) {

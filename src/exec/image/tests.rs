@@ -51,7 +51,7 @@ impl Place {
     }
 
     fn write(&self, layout: &Layout, interrupt: &Interrupt) -> Result<(), ImageFileError> {
-        write(&self.target(), layout, self.store(), interrupt, &Silent)
+        write((&self.target(), 0o644), layout, self.store(), interrupt, &Silent)
     }
 
     /// Names beside the store path.

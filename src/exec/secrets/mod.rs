@@ -5,8 +5,6 @@ pub mod generate;
 pub mod identities;
 pub mod memory;
 
-use rustix::process::{DumpableBehavior, Resource, Rlimit, setrlimit};
-
 /// Fills a buffer with the kernel's randomness.
 ///
 /// # Panics
@@ -22,12 +20,4 @@ pub fn random(buffer: &mut [u8]) {
             Err(error) => panic!("the kernel gives no random bytes: {error}"),
         }
     }
-}
-
-/// Keeps the memory of this process, and of what it starts, out of core dumps and debuggers.
-pub fn keep_out_of_dumps() {
-    // Both only ever tighten; where they are refused, the process works all the same.
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
-    let _refused = setrlimit(Resource::Core, none);
-    let _refused = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }

@@ -1,9 +1,10 @@
-//! File systems that live in memory.
+//! Memory: file systems that live in it, and keeping a process' own out of dumps.
 
 use std::io;
 use std::path::Path;
 
 use rustix::mount::MountFlags;
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
 /// Magic numbers of file systems in memory. Source: statfs(2).
 const MAGIC_NUMBERS: [i128; 2] = [0x0102_1994, 0x8584_58f6];
@@ -29,6 +30,17 @@ pub fn mount_memory(folder: &Path) -> io::Result<()> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     rustix::mount::mount("ramfs", folder, "ramfs", flags, Some(c"mode=0711"))?;
     Ok(())
+}
+
+/// Keeps the memory of this process, and of what it starts, out of core dumps and debuggers.
+///
+/// A limit alone is not enough: a kernel that pipes dumps into a program (`core_pattern`, core(5)) pays no
+/// heed to it.
+pub fn keep_out_of_dumps() {
+    // Both only ever tighten; where they are refused, the process works all the same.
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let _refused = setrlimit(Resource::Core, none);
+    let _refused = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
 /// Whether `folder` is the root of a mount.

@@ -22,10 +22,10 @@ mod write;
 pub use accounts::Accounts;
 pub use activate::{ActivateError, Places, activate, check_generation, find_identities};
 pub use boot::{BootError, bind_shadow, install_secrets};
-pub use memory::{is_in_memory, mount_memory};
+pub use memory::{is_in_memory, keep_out_of_dumps, mount_memory};
 pub use prepare::{Account, PrepareError, Prepared, PreparedFile, prepare};
 pub use shadow::{ShadowError, shadow_with_hashes};
-pub use write::{Changed, InstallError, install};
+pub use write::{Changed, InstallError, changes, install};
 
 #[cfg(test)]
 mod tests;

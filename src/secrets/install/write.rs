@@ -78,7 +78,7 @@ pub fn install(
     let before = fs::read_link(link).ok();
     let folder = new_folder(generations, generation)?;
     let written = write_all(prepared, &folder).and_then(|()| {
-        let changed = compare(prepared, before.as_deref(), &folder);
+        let changed = Changed { folder: folder.clone(), ..compare(prepared, before.as_deref()) };
         switch(&folder, link).map(|()| changed)
     });
     match written {
@@ -93,6 +93,13 @@ pub fn install(
             Err(error)
         }
     }
+}
+
+/// What an installation would change of what `link` leads to; its folder is still the one before.
+pub fn changes(prepared: &Prepared, link: &Path) -> Changed {
+    let before = fs::read_link(link).ok();
+    let changed = compare(prepared, before.as_deref());
+    Changed { folder: before.unwrap_or_default(), ..changed }
 }
 
 fn new_folder(generations: &Path, generation: u64) -> Result<PathBuf, InstallError> {
@@ -154,11 +161,10 @@ fn set_mode(path: &Path, mode: u32) -> Result<(), InstallError> {
 }
 
 /// What differs between the folder before and the new files.
-fn compare(prepared: &Prepared, before: Option<&Path>, folder: &Path) -> Changed {
+fn compare(prepared: &Prepared, before: Option<&Path>) -> Changed {
     let mut changed = Changed {
         first: before.is_none(),
         declared: prepared.declarations.secrets.len(),
-        folder: folder.to_owned(),
         ..Changed::default()
     };
     let old_names = before.map(names_below).unwrap_or_default();

@@ -72,6 +72,44 @@ fn a_value_put_in_clear_is_named() {
 }
 
 #[test]
+fn a_document_that_was_cut_off_is_refused_unless_every_value_is_there() {
+    let keys = keys();
+    let text = text_of(&sealed(Format::Yaml, PLAIN, Rule::default(), &keys));
+    let whole = open(Format::Yaml, &text, &keys).unwrap();
+    let code = text.find("    mac: ").unwrap();
+    for cut in 0..text.len() {
+        match open(Format::Yaml, &text[..cut], &keys) {
+            Ok(opened) => {
+                assert!(cut > code && opened.items == whole.items, "accepted {cut} bytes");
+            }
+            Err(error) => assert!(!error.to_string().contains("hunter2"), "{error}"),
+        }
+    }
+}
+
+#[test]
+fn a_code_for_encrypted_values_alone_still_keeps_those_together() {
+    let keys = keys();
+    let items = Format::Yaml.parse_plain(PLAIN.as_bytes()).unwrap();
+    let mut metadata = Metadata::new(Rule::default(), true);
+    metadata.set_recipients(std::slice::from_ref(&keys.recipient), &keys.data, true).unwrap();
+    let opened = Opened { items, nonces: Nonces::default() };
+    let mut random = counting();
+    let now = (NOW, &mut random as _);
+    let text = text_of(&Document::seal(Format::Yaml, opened, metadata, &keys.data, now).unwrap());
+    assert!(text.contains("mac_only_encrypted: true"), "{text}");
+    let in_clear = text.replace("clear_unencrypted: x", "clear_unencrypted: y");
+    open(Format::Yaml, &in_clear, &keys).unwrap();
+    let removed: String =
+        text.lines().filter(|line| !line.contains("user:")).map(|l| format!("{l}\n")).collect();
+    let message = open(Format::Yaml, &removed, &keys).unwrap_err().to_string();
+    assert!(message.starts_with("`sops.mac` does not match"), "{message}");
+    // Without the word the code would have to cover the value in clear as well.
+    let message = open(Format::Yaml, &text.replace("    mac_only_encrypted: true\n", ""), &keys);
+    assert!(message.unwrap_err().to_string().starts_with("`sops.mac` does not match"));
+}
+
+#[test]
 fn a_type_that_does_not_fit_is_named() {
     let message = refusal(|text| {
         let value = value_of(text, "password");

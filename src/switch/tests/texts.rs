@@ -85,6 +85,7 @@ fn a_plan_survives_its_text() {
         level: Level::Live,
         why: vec!["x".into()],
         units,
+        secrets: BTreeSet::from(["app/token".to_owned()]),
         reexec: true,
         daemon_reload: false,
         tmpfiles: false,

@@ -1,6 +1,9 @@
 //! Who can decrypt: hosts, people, SSH keys; and keys that were generated, judged by real programs.
 
+use std::io::{Read as _, Write as _};
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
 use nexus_host::sops::{Identities, SecretBytes};
 
@@ -114,6 +117,61 @@ fn a_passphrase_is_asked_for() {
     assert_eq!(read(Some(PASSWORD)), Ok(1));
     assert_eq!(read(Some("wrong")).unwrap_err().to_string(), "key: the passphrase is wrong");
     assert!(read(None).unwrap_err().to_string().contains("no terminal"));
+}
+
+/// Runs the program on a terminal of its own, where `typed` is the answer to its question; all that the
+/// terminal showed, and the exit code.
+fn on_a_terminal(keeper: &Keeper, words: &[&str], typed: &str) -> (String, Option<i32>) {
+    let command = keeper.command(words);
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words: Vec<&str> = words.map(|word| word.to_str().unwrap()).collect();
+    let mut script = plain_command("script");
+    script.args(["-qec", &words.join(" "), "/dev/null"]);
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => script.env(name, value),
+            None => script.env_remove(name),
+        };
+    }
+    let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = child.stdout.take().unwrap();
+    let mut said = Vec::new();
+    while !said.ends_with(b"keys.age: ") {
+        let mut byte = [0];
+        output.read_exact(&mut byte).expect("it ended without a question");
+        said.extend(byte);
+    }
+    // The question comes a moment before the terminal stops to show what is typed.
+    std::thread::sleep(Duration::from_millis(500));
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(format!("{typed}\n").as_bytes()).unwrap();
+    output.read_to_end(&mut said).unwrap();
+    (String::from_utf8(said).unwrap(), child.wait().unwrap().code())
+}
+
+#[test]
+fn a_protected_identity_asks_on_the_terminal_and_shows_nothing() {
+    let keeper = Keeper::filled();
+    let token = keeper.get("app/token");
+    let plain = std::fs::read(keeper.workspace.path().join("keys.txt")).unwrap();
+    let mut recipient = age::scrypt::Recipient::new(PASSWORD.to_owned().into());
+    recipient.set_work_factor(4);
+    let protected = age::encrypt(&recipient, &plain).unwrap();
+    let path = keeper.workspace.path().join("keys.age");
+    nexus_host::exec::files::write_scratch(&path, &protected).unwrap();
+    let words = ["get", "web", "app/token", "--identity", "keys.age"];
+    let (said, code) = on_a_terminal(&keeper, &words, PASSWORD);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("Passphrase for ") && said.trim_end().ends_with(&token), "{said}");
+    assert!(!said.contains(PASSWORD), "the passphrase was shown");
+    let (said, code) = on_a_terminal(&keeper, &words, "another");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("the passphrase is wrong") && !said.contains(&token), "{said}");
+    // Without a terminal nobody can be asked.
+    let command = keeper.command(&words);
+    let mut setsid = plain_command("setsid");
+    setsid.arg("--wait").arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
+    Ran::of(setsid).expect(1).says("there is no terminal to ask for it on");
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! `nexus-host secrets` as a person uses it, beside the real `sops` and `ssh-keygen`.
 
+mod crashing;
 mod editing;
 mod keys;
+pub(crate) mod leaks;
+mod machine;
 
 use std::io::Write as _;
 use std::process::Stdio;
