@@ -11,6 +11,6 @@ pub(super) const BUILD_FAILED: u8 = 3;
 /// A test or check failed.
 pub(super) const CHECK_FAILED: u8 = 6;
 /// A bug of nexus-host.
-pub(super) const BUG: u8 = 70;
+pub(super) const BUG: u8 = crate::failure::EXIT_BUG;
 /// The user pressed Ctrl-C; what was done before stays valid (128 + SIGINT, as shells count).
 pub(super) const INTERRUPTED: u8 = 130;

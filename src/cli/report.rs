@@ -7,6 +7,7 @@ use super::exit;
 use super::ui::Ui;
 use crate::diag::{Diagnostic, to_json};
 use crate::exec::interrupt::Interrupted;
+use crate::failure::{causes, in_words};
 
 /// Why a verb ended without success.
 #[derive(Debug)]
@@ -73,28 +74,12 @@ impl Failure {
             }
             Self::Diagnostics(diagnostics) => ui.diagnostics(diagnostics),
             Self::Error { code, error, help } => {
-                let mut causes: Vec<String> =
-                    chain(error.as_ref()).map(ToString::to_string).collect();
-                causes.dedup();
+                let causes = causes(error.as_ref());
                 if json {
                     ui.json(&serde_json::json!({ "error": causes, "help": help, "exit": code }));
                 }
-                show_chain(ui, &causes, help.as_deref());
+                ui.problem(&in_words(&causes, help.as_deref()));
             }
         }
     }
-}
-
-fn show_chain(ui: &Ui, causes: &[String], help: Option<&str>) {
-    let mut text = String::new();
-    for (index, cause) in causes.iter().enumerate() {
-        text += if index == 0 { "error: " } else { "  caused by: " };
-        text += cause;
-        text.push('\n');
-    }
-    if let Some(help) = help {
-        text += "help: ";
-        text += help;
-    }
-    ui.problem(&text);
 }

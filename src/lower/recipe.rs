@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::debian::accounts::Ids;
+use crate::debian::lock::Ids;
 use crate::store::{Sha256Digest, StorePath, StorePathName};
 use crate::tree::TreePath;
 
