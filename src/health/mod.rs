@@ -4,7 +4,7 @@ mod certificate;
 mod clock;
 mod mounts;
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
