@@ -10,15 +10,18 @@ use std::process::Command;
 /// Set for the inner build, which must not start another.
 const INNER: &str = "NEXUS_HOST_INNER_BUILD";
 /// What the inner programs are made of.
-const SOURCES: [&str; 19] = [
+const SOURCES: [&str; 22] = [
     "src/agent",
     "src/bin/nexus-agent.rs",
     "src/bin/nexus-init.rs",
     "src/bin/nexus-secrets.rs",
     "src/boot",
+    "src/calendar.rs",
     "src/exec/files.rs",
     "src/exec/process.rs",
+    "src/failure.rs",
     "src/generation",
+    "src/health",
     "src/image/boot_entries.rs",
     "src/image/inodes.rs",
     "src/image/segment.rs",

@@ -5,12 +5,15 @@
 //!
 //! | module | from → to | effects |
 //! |---|---|---|
+//! | `failure` | an error with its causes, or a bug of ours → words | ends the process |
+//! | `calendar` | days since 1970 ↔ year, month, day | none |
 //! | `diag` | problems with their place in the user's text | none |
 //! | `store` | Nix's formats: hashes, store paths, NAR, references | none |
 //! | `tree` | a file tree as a value: owners, modes, contents by reference | none |
 //! | `boot` | partition names, kernel arguments, what `nexus-init` and images agree on | none |
 //! | `generation` | what a host may boot, tries, and knows to be bad | none |
 //! | `switch` | old units, new units, what runs → what to stop, reload, restart, start | none |
+//! | `health` | health checks as values; what certificates, mounts and clocks say | none |
 //! | `sops` | encrypted documents: YAML, JSON, dotenv, binary; age keys | none |
 //! | `secrets` | what a system declares about its secrets; their installation on the host | on the host |
 //! | `debian` | archive indexes, signatures, relations, lock, `.deb` reading | none |
@@ -34,7 +37,13 @@ pub mod agent;
 #[cfg(any(feature = "builder", feature = "agent", not(feature = "secrets")))]
 pub mod boot;
 #[cfg(any(feature = "builder", feature = "agent"))]
+pub mod calendar;
+#[cfg(any(feature = "builder", feature = "agent", feature = "secrets"))]
+pub mod failure;
+#[cfg(any(feature = "builder", feature = "agent"))]
 pub mod generation;
+#[cfg(any(feature = "builder", feature = "agent"))]
+pub mod health;
 #[cfg(any(feature = "builder", feature = "agent"))]
 pub mod store;
 #[cfg(any(feature = "builder", feature = "agent"))]

@@ -7,11 +7,13 @@ use nexus_host::exec::environment::Environment;
 use nexus_host::exec::sandbox;
 
 fn main() -> ExitCode {
-    if std::env::args_os().nth(1).is_some_and(|word| word == sandbox::CHILD_WORD) {
+    let words: Vec<_> = std::env::args_os().collect();
+    cli::watch_for_bugs(&words);
+    if words.get(1).is_some_and(|word| word == sandbox::CHILD_WORD) {
         return ExitCode::from(sandbox::child_main());
     }
     match Environment::of_process() {
-        Ok(environment) => cli::run(std::env::args_os().collect(), environment),
+        Ok(environment) => cli::run(words, environment),
         Err(error) => cli::no_environment(&error),
     }
 }

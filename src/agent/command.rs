@@ -42,13 +42,13 @@ nexus-agent COMMAND: changes this host from within (docs/agent-protocol.md)
   rollback [N]                    back to a generation that proved itself
   pin N, unpin N                  keeps a generation from being collected, or not
   gc [--keep K] [--dry-run]       forgets old generations and removes what only they needed
-  check [--json]                  the host's own health checks
+  check [NAME…] [--once] [--json] the host's own health checks, all or some
 ";
 /// Options that have a value.
 const WITH_VALUE: [&str; 8] =
     ["nonce", "window", "level", "expect", "by", "commit", "from", "keep"];
 /// Options that have none.
-const FLAGS: [&str; 6] = ["json", "trial", "again", "detach", "dry-run", "boot-only"];
+const FLAGS: [&str; 7] = ["json", "trial", "again", "detach", "dry-run", "boot-only", "once"];
 /// Seconds of a window when none is given, and its limits.
 const WINDOW_SECONDS: u32 = 30;
 const WINDOW_SECONDS_LIMITS: std::ops::RangeInclusive<u32> = 5..=3600;
@@ -181,7 +181,7 @@ pub fn run(places: &Places, words: &[String], streams: &mut Streams<'_>) -> Resu
         "rollback" => return rollback(places, &words, streams),
         "pin" | "unpin" => pin(places, words.generation()?, command == "pin")?,
         "gc" => gc(places, &words, streams)?,
-        "check" => return check(places, streams),
+        "check" => return check(places, &words, streams),
         "run" => activation::run(places, &words.nonce()?, words.has("boot-only"))?,
         "return" => returning::unconfirmed(places, &words.nonce()?)?,
         "boot" => confirmation::after_boot(places)?,
@@ -348,19 +348,38 @@ fn gc(places: &Places, words: &Words, streams: &mut Streams<'_>) -> Result<(), A
     streams.say(&pretty(&told))
 }
 
-fn check(places: &Places, streams: &mut Streams<'_>) -> Result<u8, AgentError> {
+fn check(places: &Places, words: &Words, streams: &mut Streams<'_>) -> Result<u8, AgentError> {
     let booted = state::booted(places)?;
     let in_place = InPlace::look(places, &booted)?;
     let system = in_place.system().unwrap_or(&booted);
-    let mut all_ok = true;
-    let mut told = Vec::new();
-    for check in health::checks_of(places, system)? {
-        let checked = health::check(&check);
-        all_ok &= checked.ok;
-        told.push(json!({ "name": checked.name, "ok": checked.ok, "detail": checked.detail }));
+    let mut checks = health::checks_of(places, system)?;
+    for name in &words.plain {
+        if !checks.iter().any(|check| check.name == *name) {
+            return Err(AgentError::Usage(format!("`{name}` is not a check of this host")));
+        }
     }
-    streams.say(&pretty(&json!({ "checks": told })))?;
-    Ok(if all_ok { EXIT_DONE } else { EXIT_CHECK })
+    checks.retain(|check| words.plain.is_empty() || words.plain.contains(&check.name));
+    let mut told = Vec::new();
+    for check in &checks {
+        let checked = if words.has("once") {
+            health::check_within(check, Duration::ZERO)
+        } else {
+            health::check(check)
+        };
+        if !words.has("json") {
+            let result = if checked.ok { "ok" } else { &checked.detail };
+            streams.say(&format!("{}: {result}", checked.name))?;
+        }
+        told.push(checked);
+    }
+    if words.has("json") {
+        let told: Vec<_> = told
+            .iter()
+            .map(|c| json!({ "name": c.name, "ok": c.ok, "detail": c.detail }))
+            .collect();
+        streams.say(&pretty(&json!({ "checks": told })))?;
+    }
+    Ok(if told.iter().all(|checked| checked.ok) { EXIT_DONE } else { EXIT_CHECK })
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! The host's own health checks, as its system declares them in `manifest.json`.
 
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -10,7 +12,10 @@ use super::error::AgentError;
 use super::places::Places;
 use super::process::run;
 use super::service_manager;
+use super::state::now_seconds;
 use crate::exec::files::read_limited;
+use crate::failure::causes;
+use crate::health::{Check, Clock, Probe, Vantage, first_expiry, is_mount_point};
 use crate::store::StorePath;
 
 /// Most bytes of a manifest.
@@ -22,52 +27,10 @@ const AGAIN: Duration = Duration::from_millis(250);
 /// How long one try takes at most.
 const ONE_TRY: Duration = Duration::from_secs(10);
 /// Longest time that a check may ask for.
-const WITHIN_SECONDS_MAX: u32 = 600;
-
-/// A check that looks at the host from within.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct HealthCheck {
-    /// What it is called.
-    pub name: String,
-    /// What is looked at.
-    pub probe: Probe,
-    /// Seconds after an activation within which it must succeed.
-    pub within_seconds: u32,
-    /// `inside` or `outside`; what only others can see is theirs to check.
-    pub vantage: String,
-}
-
-/// What a check looks at.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase", tag = "kind")]
-pub enum Probe {
-    /// A unit is active.
-    Unit {
-        /// The unit.
-        unit: String,
-    },
-    /// A TCP connection is accepted.
-    Tcp {
-        /// The address; `None` is this machine.
-        address: Option<IpAddr>,
-        /// The port.
-        port: u16,
-    },
-    /// A page is answered, over plain HTTP.
-    Http {
-        /// The URL; the connection goes to this machine.
-        url: String,
-        /// The status expected.
-        status: u16,
-        /// Text that the answer holds.
-        contains: Option<String>,
-    },
-    /// A command succeeds.
-    Command {
-        /// Program and arguments.
-        exec: Vec<String>,
-    },
-}
+const WITHIN_SECONDS_MAX: u32 = 3600;
+/// Most bytes of a file with certificates, and of the list of mounts.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+const DAY_SECONDS: u64 = 86_400;
 
 /// How a check went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +46,7 @@ pub struct Checked {
 #[derive(Deserialize)]
 struct Manifest {
     #[serde(default)]
-    checks: Vec<HealthCheck>,
+    checks: Vec<Check>,
 }
 
 /// The checks of a system that look from within; a system of an older format has none.
@@ -91,22 +54,31 @@ struct Manifest {
 /// # Errors
 ///
 /// When the manifest is not there or not one.
-pub fn checks_of(places: &Places, system: &StorePath) -> Result<Vec<HealthCheck>, AgentError> {
+pub fn checks_of(places: &Places, system: &StorePath) -> Result<Vec<Check>, AgentError> {
     let path = places.store_path(system).join("manifest.json");
     let text = read_limited(&path, MANIFEST_BYTES_MAX)?;
     let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| {
         AgentError::NoSystem { path: system.clone(), problem: format!("manifest.json: {error}") }
     })?;
-    Ok(manifest.checks.into_iter().filter(|check| check.vantage == "inside").collect())
+    Ok(manifest.checks.into_iter().filter(|check| check.vantage == Vantage::Inside).collect())
 }
 
 /// Tries a check until it succeeds or its time is over.
-pub fn check(check: &HealthCheck) -> Checked {
-    let within = Duration::from_secs(u64::from(check.within_seconds.min(WITHIN_SECONDS_MAX)));
+pub fn check(check: &Check) -> Checked {
+    check_within(check, given(check))
+}
+
+/// The time that a check has.
+fn given(check: &Check) -> Duration {
+    Duration::from_secs(u64::from(check.within_seconds.min(WITHIN_SECONDS_MAX)))
+}
+
+/// Tries a check until it succeeds or `within` is over, but once at least.
+pub fn check_within(check: &Check, within: Duration) -> Checked {
     let deadline = Instant::now() + within;
     let name = check.name.clone();
     loop {
-        let detail = match try_once(&check.probe) {
+        let detail = match try_once(check) {
             Ok(()) => return Checked { name, ok: true, detail: String::new() },
             Err(detail) => detail,
         };
@@ -117,8 +89,8 @@ pub fn check(check: &HealthCheck) -> Checked {
     }
 }
 
-fn try_once(probe: &Probe) -> Result<(), String> {
-    match probe {
+fn try_once(check: &Check) -> Result<(), String> {
+    match &check.probe {
         Probe::Unit { unit } => match service_manager::is_active(unit) {
             Ok(true) => Ok(()),
             Ok(false) => Err(format!("{unit} is not active")),
@@ -131,19 +103,94 @@ fn try_once(probe: &Probe) -> Result<(), String> {
         Probe::Http { url, status, contains } => page(url, *status, contains.as_deref()),
         Probe::Command { exec } => {
             let words: Vec<&str> = exec.iter().map(String::as_str).collect();
-            if words.is_empty() {
-                return Err("it names no command".into());
-            }
-            match run(&words, ONE_TRY) {
-                Ok(ended) if ended.success => Ok(()),
-                Ok(ended) => {
-                    let last = ended.errors.lines().next_back().unwrap_or_default().to_owned();
-                    Err(format!("{} {last}", ended.status).trim().to_owned())
-                }
-                Err(error) => Err(error.to_string()),
-            }
+            answer(&words, given(check).max(ONE_TRY)).map(drop)
+        }
+        Probe::Dns { domain, address } => resolves(domain, *address),
+        Probe::Mount { path } => {
+            let mounts = read(Path::new("/proc/self/mountinfo"))?;
+            let mounted = is_mount_point(&String::from_utf8_lossy(&mounts), path);
+            if mounted { Ok(()) } else { Err(format!("nothing is mounted at {path}")) }
+        }
+        Probe::Disk { path, free_bytes, free_percent } => {
+            has_room(path, *free_bytes, *free_percent)
+        }
+        Probe::Clock { seconds } => clock().and_then(|clock| clock.check(*seconds)),
+        Probe::Certificate { path, days } => {
+            let ends = read(Path::new(path))
+                .and_then(|file| first_expiry(&file).map_err(|error| format!("{path}: {error}")))?;
+            certificate_lasts(ends, now_seconds(), *days)
         }
     }
+}
+
+/// What a command that succeeds says; else how it ended, and its last words.
+fn answer(words: &[&str], within: Duration) -> Result<String, String> {
+    if words.is_empty() {
+        return Err("it names no command".into());
+    }
+    match run(words, within) {
+        Ok(ended) if ended.success => Ok(ended.output),
+        Ok(ended) => {
+            let last = ended.errors.lines().next_back().unwrap_or_default().to_owned();
+            Err(format!("{} {last}", ended.status).trim().to_owned())
+        }
+        Err(error) => Err(causes(&error).join(": ")),
+    }
+}
+
+/// Asks the host's own C library, because a static program has not its modules.
+fn resolves(domain: &str, wanted: Option<IpAddr>) -> Result<(), String> {
+    let found = answer(&["getent", "ahosts", "--", domain], ONE_TRY)
+        .map_err(|_| format!("{domain} has no address"))?;
+    let addresses = found.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok());
+    let addresses: BTreeSet<IpAddr> = addresses.collect();
+    match wanted {
+        Some(wanted) if !addresses.contains(&wanted) => {
+            let found: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+            Err(format!("{domain} is {}, not {wanted}", found.join(", ")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn has_room(path: &str, free_bytes: u64, free_percent: u8) -> Result<(), String> {
+    let found = rustix::fs::statvfs(path).map_err(|error| format!("{path}: {error}"))?;
+    let free = found.f_bavail.saturating_mul(found.f_frsize);
+    let percent = u128::from(found.f_bavail) * 100 / u128::from(found.f_blocks.max(1));
+    if free < free_bytes {
+        return Err(format!("{path} has {free} bytes free, not {free_bytes}"));
+    }
+    if percent < u128::from(free_percent) {
+        return Err(format!("{path} is free to {percent} %, not {free_percent} %"));
+    }
+    Ok(())
+}
+
+fn clock() -> Result<Clock, String> {
+    #[expect(unsafe_code, reason = "rustix has no adjtimex")]
+    // SAFETY: all fields are numbers, for which zero is a value; no mode is set, so nothing changes but
+    // the structure, which lives until the call returns.
+    let (state, asked) = unsafe {
+        let mut asked: libc::timex = std::mem::zeroed();
+        (libc::adjtimex(&raw mut asked), asked)
+    };
+    if state < 0 {
+        return Err(std::io::Error::last_os_error().to_string());
+    }
+    Ok(Clock { status: asked.status, error_microseconds: asked.maxerror })
+}
+
+fn certificate_lasts(ends: u64, now: u64, days: u32) -> Result<(), String> {
+    let left = ends.saturating_sub(now) / DAY_SECONDS;
+    match left {
+        _ if ends <= now => Err("a certificate has ended".to_owned()),
+        left if left < u64::from(days) => Err(format!("a certificate ends in {left} days")),
+        _ => Ok(()),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    read_limited(path, FILE_BYTES_MAX).map_err(|error| causes(&error).join(": "))
 }
 
 fn connect(address: SocketAddr) -> Result<TcpStream, String> {
@@ -180,56 +227,4 @@ fn page(url: &str, status: u16, contains: Option<&str>) -> Result<(), String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::TcpListener;
-
-    use super::*;
-
-    #[test]
-    fn checks_come_from_the_manifest() {
-        let directory = tempfile::tempdir().unwrap();
-        let places = Places::below(directory.path());
-        let system = StorePath::from_base_name(&format!("{}-s", "0".repeat(32))).unwrap();
-        let write = |text: &str| {
-            let path = places.store_path(&system).join("manifest.json");
-            let _old = std::fs::remove_file(&path);
-            crate::exec::files::write_scratch(&path, text.as_bytes()).unwrap();
-        };
-        write("{\"format\": 1}");
-        assert_eq!(checks_of(&places, &system).unwrap(), []);
-        write(
-            r#"{"checks": [
-                {"name": "a", "probe": {"kind": "tcp", "address": null, "port": 1},
-                 "vantage": "inside", "within_seconds": 0},
-                {"name": "b", "probe": {"kind": "unit", "unit": "x"},
-                 "vantage": "outside", "within_seconds": 5}]}"#,
-        );
-        let checks = checks_of(&places, &system).unwrap();
-        assert_eq!(checks.len(), 1, "what others must see is theirs");
-        assert!(!check(&checks[0]).ok, "nobody listens at port 1");
-        write("[");
-        assert!(checks_of(&places, &system).unwrap_err().to_string().contains("manifest.json"));
-    }
-
-    #[test]
-    fn a_page_is_asked_of_this_machine() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let mut request = [0; 1024];
-                let count = stream.read(&mut request).unwrap();
-                assert!(
-                    String::from_utf8_lossy(&request[..count]).contains("Host: example.org\r\n")
-                );
-                stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nhello").unwrap();
-            }
-        });
-        let url = format!("http://example.org:{port}/x");
-        assert_eq!(page(&url, 200, Some("hello")), Ok(()));
-        assert_eq!(page(&url, 404, None), Err(format!("{url} answers 200, not 404")));
-        assert_eq!(page(&url, 200, Some("bye")), Err(format!("{url} does not say `bye`")));
-        assert!(page("https://x", 200, None).is_err());
-    }
-}
+mod tests;

@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use crate::store::{StoreDir, StorePath};
 
+/// This program, as it lies on every host.
+pub const AGENT: &str = "/usr/lib/nexus-host/nexus-agent";
+
 /// The directory of a host's file tree, `/` except in tests.
 #[derive(Debug, Clone)]
 pub struct Places {

@@ -5,6 +5,9 @@
 fn main() -> std::process::ExitCode {
     use nexus_host::agent::command::{Streams, run};
     use nexus_host::agent::places::Places;
+    use nexus_host::failure::{REPORT, causes, exit_on_bug, in_words};
+
+    exit_on_bug("nexus-agent", |bug| eprintln!("{}", in_words(&bug.causes(), Some(REPORT))));
 
     let words: Vec<String> = std::env::args().skip(1).collect();
     let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
@@ -12,15 +15,7 @@ fn main() -> std::process::ExitCode {
     match run(&Places::host(), &words, &mut streams) {
         Ok(code) => code.into(),
         Err(error) => {
-            eprintln!("error: {error}");
-            let mut source = std::error::Error::source(&error);
-            while let Some(cause) = source {
-                eprintln!("  caused by: {cause}");
-                source = cause.source();
-            }
-            if let Some(help) = error.help() {
-                eprintln!("help: {help}");
-            }
+            eprintln!("{}", in_words(&causes(&error), error.help()));
             error.exit_code().into()
         }
     }

@@ -7,11 +7,13 @@
 //! | `password-hashes` | binds the password hashes over `/etc/shadow` again, after a new `/etc` |
 //!
 //! Standard output carries one JSON object: `declared`, and of what changes or has changed `secrets`,
-//! `templates`, `restart`, `reload`, `first`. Exit codes: 0 done, 2 the command line is wrong, 4 nothing was changed.
+//! `templates`, `restart`, `reload`, `first`. Exit codes: 0 done, 2 the command line is wrong, 4 nothing was changed,
+//! 70 a bug.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use nexus_host::failure::{REPORT, causes, exit_on_bug, in_words};
 use nexus_host::secrets::install::{
     BootError, Changed, Places, bind_shadow, changes, check_generation, install_secrets,
     keep_out_of_dumps,
@@ -23,6 +25,7 @@ const UNCHANGED: u8 = 4;
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is what the program says")]
 fn main() -> ExitCode {
+    exit_on_bug("nexus-secrets", |bug| eprintln!("{}", in_words(&bug.causes(), Some(REPORT))));
     keep_out_of_dumps();
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -38,12 +41,7 @@ fn main() -> ExitCode {
             USAGE.into()
         }
         Err(error) => {
-            eprintln!("error: {error}");
-            let mut source = std::error::Error::source(&error);
-            while let Some(cause) = source {
-                eprintln!("  caused by: {cause}");
-                source = cause.source();
-            }
+            eprintln!("{}", in_words(&causes(&error), None));
             UNCHANGED.into()
         }
     }

@@ -15,6 +15,6 @@ pub(super) const UNKNOWN: u8 = 5;
 /// A test or check failed.
 pub(super) const CHECK_FAILED: u8 = 6;
 /// A bug of nexus-host.
-pub(super) const BUG: u8 = 70;
+pub(super) const BUG: u8 = crate::failure::EXIT_BUG;
 /// The user pressed Ctrl-C; what was done before stays valid (128 + SIGINT, as shells count).
 pub(super) const INTERRUPTED: u8 = 130;

@@ -2,6 +2,7 @@
 
 mod advice;
 mod arguments;
+mod bug;
 mod build;
 mod check;
 mod completions;
@@ -31,6 +32,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use arguments::{Arguments, Verb};
+pub use bug::watch_for_bugs;
 use report::Failure;
 use session::Session;
 

@@ -7,6 +7,7 @@ use super::exit;
 use super::ui::Ui;
 use crate::diag::{Diagnostic, to_json};
 use crate::exec::interrupt::Interrupted;
+use crate::failure::{causes, in_words};
 
 /// Why a verb ended without success.
 #[derive(Debug)]
@@ -67,12 +68,7 @@ impl Failure {
     /// What happened and why, a sentence each, the nearest first.
     pub(crate) fn causes(&self) -> Vec<String> {
         match self {
-            Self::Error { error, .. } => {
-                let mut causes: Vec<String> =
-                    chain(error.as_ref()).map(ToString::to_string).collect();
-                causes.dedup();
-                causes
-            }
+            Self::Error { error, .. } => causes(error.as_ref()),
             Self::Diagnostics(problems) => {
                 problems.iter().map(|problem| problem.message.clone()).collect()
             }
@@ -93,22 +89,8 @@ impl Failure {
                 if json {
                     ui.json(&serde_json::json!({ "error": causes, "help": help, "exit": code }));
                 }
-                show_chain(ui, &causes, help.as_deref());
+                ui.problem(&in_words(&causes, help.as_deref()));
             }
         }
     }
-}
-
-fn show_chain(ui: &Ui, causes: &[String], help: Option<&str>) {
-    let mut text = String::new();
-    for (index, cause) in causes.iter().enumerate() {
-        text += if index == 0 { "error: " } else { "  caused by: " };
-        text += cause;
-        text.push('\n');
-    }
-    if let Some(help) = help {
-        text += "help: ";
-        text += help;
-    }
-    ui.problem(&text);
 }

@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
+use super::lock::{AccountName, Ids};
+
 /// The numbers that Debian gives to system accounts on demand, from the highest down. Source: Debian
 /// Policy 9.2.2 and `FIRST_SYSTEM_UID`/`LAST_SYSTEM_UID` of adduser.
 pub const DYNAMIC_IDS: std::ops::RangeInclusive<u32> = 100..=999;
@@ -46,18 +48,9 @@ pub struct Group {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Accounts {
     /// Users by name.
-    pub users: BTreeMap<String, User>,
+    pub users: BTreeMap<AccountName, User>,
     /// Groups by name.
-    pub groups: BTreeMap<String, Group>,
-}
-
-/// Numbers by name, as the lock pins them.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Ids {
-    /// uids by user name.
-    pub users: BTreeMap<String, u32>,
-    /// gids by group name.
-    pub groups: BTreeMap<String, u32>,
+    pub groups: BTreeMap<AccountName, Group>,
 }
 
 /// The four files, as bytes.
@@ -88,7 +81,7 @@ pub struct AccountError {
 #[error("no number from 100 to 999 is free for `{name}`")]
 pub struct NoIdLeftError {
     /// The user or group.
-    pub name: String,
+    pub name: AccountName,
 }
 
 impl Accounts {
@@ -98,6 +91,7 @@ impl Accounts {
         for (line, fields) in lines("passwd", &files.passwd, 7)? {
             let error = AccountError { file: "passwd", line };
             let number = |text: &str| text.parse().map_err(|_| error.clone());
+            let name = fields[0].parse().map_err(|_| error.clone())?;
             let user = User {
                 uid: number(&fields[2])?,
                 gid: number(&fields[3])?,
@@ -106,20 +100,22 @@ impl Accounts {
                 shell: fields[6].clone(),
                 shadow: None,
             };
-            accounts.users.entry(fields[0].clone()).or_insert(user);
+            accounts.users.entry(name).or_insert(user);
         }
         for (line, fields) in lines("group", &files.group, 4)? {
-            let gid = fields[2].parse().map_err(|_| AccountError { file: "group", line })?;
+            let error = || AccountError { file: "group", line };
+            let name = fields[0].parse().map_err(|_| error())?;
+            let gid = fields[2].parse().map_err(|_| error())?;
             let group = Group { gid, members: names(&fields[3]), shadow: None };
-            accounts.groups.entry(fields[0].clone()).or_insert(group);
+            accounts.groups.entry(name).or_insert(group);
         }
         for (_, fields) in lines("shadow", &files.shadow, 9)? {
-            if let Some(user) = accounts.users.get_mut(&fields[0]) {
+            if let Some(user) = accounts.users.get_mut(fields[0].as_str()) {
                 user.shadow = Some(fields[1..].join(":"));
             }
         }
         for (_, fields) in lines("gshadow", &files.gshadow, 4)? {
-            if let Some(group) = accounts.groups.get_mut(&fields[0]) {
+            if let Some(group) = accounts.groups.get_mut(fields[0].as_str()) {
                 group.shadow = Some(fields[1..].join(":"));
             }
         }
@@ -130,9 +126,9 @@ impl Accounts {
     ///
     /// Passwords are in the shadows only; an account without a line there gets none.
     pub fn to_files(&self) -> AccountFiles {
-        let mut users: Vec<(&String, &User)> = self.users.iter().collect();
+        let mut users: Vec<(&AccountName, &User)> = self.users.iter().collect();
         users.sort_by_key(|(name, user)| (user.uid, *name));
-        let mut groups: Vec<(&String, &Group)> = self.groups.iter().collect();
+        let mut groups: Vec<(&AccountName, &Group)> = self.groups.iter().collect();
         groups.sort_by_key(|(name, group)| (group.gid, *name));
         let mut files = AccountFiles::default();
         for (name, user) in users {
@@ -225,7 +221,7 @@ impl Renumbering {
     ///
     /// Of two names with one number, the first in byte order decides.
     pub fn new(from: &Ids, to: &Ids) -> Self {
-        let map = |from: &BTreeMap<String, u32>, to: &BTreeMap<String, u32>| {
+        let map = |from: &BTreeMap<AccountName, u32>, to: &BTreeMap<AccountName, u32>| {
             let pairs = from.iter().rev();
             pairs.filter_map(|(name, number)| Some((*number, *to.get(name)?))).collect()
         };
@@ -244,13 +240,14 @@ impl Renumbering {
 }
 
 fn merge(
-    pinned: &BTreeMap<String, u32>,
-    found: &BTreeMap<String, u32>,
-) -> Result<BTreeMap<String, u32>, NoIdLeftError> {
+    pinned: &BTreeMap<AccountName, u32>,
+    found: &BTreeMap<AccountName, u32>,
+) -> Result<BTreeMap<AccountName, u32>, NoIdLeftError> {
     let mut merged = pinned.clone();
     let mut taken: BTreeSet<u32> = pinned.values().copied().collect();
     // Fixed numbers, below 100, before those that were given on demand.
-    let mut new: Vec<(&String, u32)> = found.iter().map(|(name, number)| (name, *number)).collect();
+    let mut new: Vec<(&AccountName, u32)> =
+        found.iter().map(|(name, number)| (name, *number)).collect();
     new.retain(|(name, _)| !pinned.contains_key(*name));
     new.sort_by_key(|(name, number)| (DYNAMIC_IDS.contains(number), *name));
     // Numbers that found accounts have are taken too, or a later one would lose its own.

@@ -1,5 +1,7 @@
 //! Dates of Release files and HTTP headers to seconds since 1970 and back, in UTC.
 
+use crate::calendar::{date_of_day, days_since_1970};
+
 const SECONDS_PER_DAY: u64 = 86_400;
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -54,30 +56,6 @@ fn number(text: &str, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
     let is_plain = (1..=4).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
     let value = is_plain.then(|| text.parse().ok())??;
     range.contains(&value).then_some(value)
-}
-
-/// Days from 1970-01-01 to a day of the Gregorian calendar.
-///
-/// Counts from 1 March of year 0, so that the leap day is the last of its year; 719 468 is the day
-/// number of 1970-01-01 in that count.
-fn days_since_1970(year: u64, month: u64, day: u64) -> u64 {
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let leap_days = year / 4 - year / 100 + year / 400;
-    year * 365 + leap_days + (153 * month + 2) / 5 + day - 1 - 719_468
-}
-
-/// Year, month and day of a day since 1970-01-01; the inverse of [`days_since_1970`].
-fn date_of_day(days: u64) -> (u64, u64, u64) {
-    let days = days.min(u64::MAX / 2) + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let leap_days = day_of_era / 1460 + day_of_era / 146_096;
-    let year_of_era = (day_of_era + day_of_era / 36_524 - leap_days) / 365;
-    let year_start = year_of_era * 365 + year_of_era / 4 - year_of_era / 100;
-    let day_of_year = day_of_era - year_start;
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let year = era * 400 + year_of_era;
-    if month < 10 { (year, month + 3, day) } else { (year + 1, month - 9, day) }
 }
 
 #[cfg(test)]

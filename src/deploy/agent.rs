@@ -8,13 +8,12 @@ use serde_json::Value;
 use super::difference::Manifest;
 use super::error::DeployError;
 use super::reply::{Event, PlanReply, Status, plain};
+use crate::agent::places::AGENT;
 use crate::exec::process::shell_word;
 use crate::generation::Nonce;
 use crate::ssh::{Connection, Ended, SshError, Transport, run};
 use crate::store::{StoreDir, StorePath};
 
-/// The program, as it lies on every host.
-const AGENT: &str = "/usr/lib/nexus-host/nexus-agent";
 /// Most bytes of an answer.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 /// Most bytes of one event.

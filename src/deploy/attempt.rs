@@ -12,6 +12,7 @@ use super::outside::{Outcome, OutsideCheck};
 use super::reply::{Event, Status, TrialReply};
 use crate::agent::error::EXIT_UNCHANGED;
 use crate::exec::interrupt::Interrupt;
+use crate::failure::causes;
 use crate::generation::Nonce;
 use crate::ssh::Transport;
 use crate::store::{StoreDir, StorePath};
@@ -130,7 +131,7 @@ impl<'a> Attempt<'a> {
         });
         let prepared_only = wanted.level == "boot";
         let stage = match followed {
-            Ok(last) => self.after(last.as_ref(), from),
+            Ok(last) => Self::after(last.as_ref(), from),
             Err(error) if error.may_pass() && from > 0 => Stage::Working { from },
             // Nothing was heard, so it may or may not have been begun: the machine knows.
             Err(error) if error.may_pass() => match self.seen_again()?.1.trial {
@@ -193,7 +194,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// What the last event of a log means.
-    fn after(&self, last: Option<&Event>, from: u64) -> Stage {
+    fn after(last: Option<&Event>, from: u64) -> Stage {
         let Some(event) = last else { return Stage::Working { from } };
         let number = |field: &str| event.number(field).and_then(|number| number.try_into().ok());
         match event.name.as_str() {
@@ -225,7 +226,7 @@ impl<'a> Attempt<'a> {
             self.hear(event);
         });
         match followed {
-            Ok(last) if last.is_some() => Ok(self.after(last.as_ref(), next)),
+            Ok(last) if last.is_some() => Ok(Self::after(last.as_ref(), next)),
             Err(error) if error.may_pass() => Ok(Stage::Working { from: next }),
             _ => {
                 let (_, status) = self.seen_again()?;
@@ -305,7 +306,7 @@ impl<'a> Attempt<'a> {
                 Ok(Proof::NotYet(problem)) => self.tell_once(&mut said, problem),
                 Err(DeployError::Interrupted(stop)) => return Err(stop.into()),
                 // A login that is refused is just what a trial is to find out.
-                Err(error) => self.tell_once(&mut said, in_words(&error)),
+                Err(error) => self.tell_once(&mut said, causes(&error).join(": ")),
             }
             std::thread::sleep(AGAIN);
         }
@@ -365,12 +366,12 @@ impl<'a> Attempt<'a> {
     fn check_from_outside(&self, until: Instant) -> Result<Option<String>, DeployError> {
         for check in self.checks {
             match check.make(self.ways.first().host(), until, self.interrupt)? {
-                Outcome::Passed => self.listener.note(&format!("check `{}` passed", check.name)),
+                Outcome::Passed => self.listener.note(&format!("check `{}` passed", check.name())),
                 Outcome::LeftOut(why) => {
-                    self.listener.note(&format!("check `{}` left out: {why}", check.name));
+                    self.listener.note(&format!("check `{}` left out: {why}", check.name()));
                 }
                 Outcome::Failed(seen) => {
-                    return Ok(Some(format!("check `{}` failed: {seen}", check.name)));
+                    return Ok(Some(format!("check `{}` failed: {seen}", check.name())));
                 }
             }
         }
@@ -410,19 +411,6 @@ enum Proof {
     Confirmed,
     Ended(Stage),
     NotYet(String),
-}
-
-fn in_words(error: &DeployError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 fn look(way: &dyn Transport) -> Result<(Agent, Status), DeployError> {

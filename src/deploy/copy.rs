@@ -86,7 +86,9 @@ fn converse(
     progress: &dyn Progress,
 ) -> Result<Copied, DeployError> {
     let mut text = format!("{FIRST_LINE}\n");
-    listings.iter().for_each(|listing| text.push_str(&listing.to_text()));
+    for listing in listings {
+        text.push_str(&listing.to_text());
+    }
     text.push_str("go\n");
     remote.write_all(text.as_bytes()).map_err(SshError::broken)?;
     let mut lines = BufReader::new(remote);
@@ -239,6 +241,6 @@ fn read_line(lines: &mut BufReader<&mut dyn Remote>) -> Result<String, DeployErr
 }
 
 fn wrong(problem: &str) -> DeployError {
-    let problem = crate::diag::printable(problem).to_string();
+    let problem = crate::diag::printable(problem);
     DeployError::Reply { command: "import".into(), problem }
 }

@@ -27,7 +27,8 @@ struct Package {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 struct Port {
     protocol: String,
-    port: u16,
+    #[serde(rename = "port")]
+    number: u16,
     address: Option<String>,
     #[serde(default)]
     open: bool,
@@ -132,7 +133,7 @@ fn exposed(manifest: &Manifest) -> BTreeSet<String> {
         let from =
             if port.sources.is_empty() { "everywhere".to_owned() } else { port.sources.join(", ") };
         let at = port.address.as_ref().map(|address| format!(" at {address}")).unwrap_or_default();
-        format!("{}/{}{at} from {from} ({})", port.port, port.protocol, port.purpose)
+        format!("{}/{}{at} from {from} ({})", port.number, port.protocol, port.purpose)
     })
     .collect()
 }

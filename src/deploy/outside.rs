@@ -8,6 +8,7 @@ use ureq::unversioned::resolver::{ArrayVec, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 use crate::exec::interrupt::{Interrupt, Interrupted};
+use crate::health::{Check, Probe, Vantage};
 
 /// How often a check that fails is made again while its time lasts.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -17,30 +18,8 @@ const ONE_TRY: Duration = Duration::from_secs(10);
 const PAGE_BYTES_MAX: u64 = 1 << 20;
 
 /// A check of a system's manifest that looks from outside.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct OutsideCheck {
-    /// What it is called.
-    pub name: String,
-    probe: Probe,
-    vantage: String,
-    within_seconds: u32,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase", tag = "kind")]
-enum Probe {
-    Tcp {
-        port: u16,
-    },
-    Http {
-        url: String,
-        status: u16,
-        contains: Option<String>,
-    },
-    /// What can only be seen from within.
-    #[serde(other)]
-    Other,
-}
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutsideCheck(Check);
 
 /// How a check went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +35,7 @@ pub enum Outcome {
 #[derive(Deserialize)]
 struct Manifest {
     #[serde(default)]
-    checks: Vec<serde_json::Value>,
+    checks: Vec<Check>,
 }
 
 impl OutsideCheck {
@@ -68,9 +47,13 @@ impl OutsideCheck {
     pub fn all_of(manifest: &[u8]) -> Result<Vec<Self>, String> {
         let manifest: Manifest =
             serde_json::from_slice(manifest).map_err(|error| error.to_string())?;
-        let outside = |check: &serde_json::Value| check["vantage"] == "outside";
-        let checks = manifest.checks.into_iter().filter(outside);
-        checks.map(|check| serde_json::from_value(check).map_err(|e| e.to_string())).collect()
+        let outside = |check: &Check| check.vantage == Vantage::Outside;
+        Ok(manifest.checks.into_iter().filter(outside).map(Self).collect())
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.0.name
     }
 
     /// Makes the check at the machine `host`, again and again until it passes or its time is over.
@@ -86,7 +69,7 @@ impl OutsideCheck {
         until: Instant,
         interrupt: &Interrupt,
     ) -> Result<Outcome, Interrupted> {
-        let within = Instant::now() + Duration::from_secs(u64::from(self.within_seconds));
+        let within = Instant::now() + Duration::from_secs(u64::from(self.0.within_seconds));
         let deadline = within.min(until);
         loop {
             interrupt.check()?;
@@ -106,12 +89,12 @@ impl OutsideCheck {
         if addresses.iter().any(IpAddr::is_loopback) {
             return Outcome::LeftOut(format!("{host} is a port of this machine"));
         }
-        let result = match &self.probe {
-            Probe::Tcp { port } => connect(&addresses, *port),
+        let result = match &self.0.probe {
+            Probe::Tcp { port, .. } => connect(&addresses, *port),
             Probe::Http { url, status, contains } => {
                 ask(&addresses, url, *status, contains.as_deref())
             }
-            Probe::Other => return Outcome::LeftOut("it can only be seen from within".into()),
+            _ => return Outcome::LeftOut("it can only be seen from within".into()),
         };
         result.map_or_else(Outcome::Failed, |()| Outcome::Passed)
     }
@@ -186,7 +169,7 @@ mod tests {
              "vantage": "outside", "within_seconds": 60},
             {"name": "c", "probe": {"kind": "command", "exec": []}, "vantage": "outside", "within_seconds": 0}]}"#;
         let checks = OutsideCheck::all_of(text).unwrap();
-        let names: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
+        let names: Vec<&str> = checks.iter().map(|check| check.name()).collect();
         assert_eq!(names, ["b", "c"]);
         let now = Instant::now();
         let at_home = checks[0].make("127.0.0.1", now, &Interrupt::default()).unwrap();

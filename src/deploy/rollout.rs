@@ -72,16 +72,12 @@ impl std::str::FromStr for Batch {
 
     fn from_str(text: &str) -> Result<Self, RolloutError> {
         let wrong = || RolloutError::Batch(text.to_owned());
-        match text.strip_suffix('%') {
-            Some(percent) => {
-                let percent = percent.parse().ok().filter(|percent| (1..=100).contains(percent));
-                percent.map(Self::Percent).ok_or_else(wrong)
-            }
-            None => {
-                let count = text.parse().ok().filter(|count| *count > 0);
-                count.map(Self::Hosts).ok_or_else(wrong)
-            }
+        if let Some(percent) = text.strip_suffix('%') {
+            let percent = percent.parse().ok().filter(|percent| (1..=100).contains(percent));
+            return percent.map(Self::Percent).ok_or_else(wrong);
         }
+        let count = text.parse().ok().filter(|count| *count > 0);
+        count.map(Self::Hosts).ok_or_else(wrong)
     }
 }
 

@@ -8,11 +8,11 @@ use super::context;
 use super::item::Item;
 use super::secrets::{SecretDemand, SecretTemplate};
 use super::system::{
-    Check, File, Group, Interface, Mount, Origin, Port, Probe, Route, Tmpfile, Traced, Unit, User,
-    Vantage,
+    File, Group, Interface, Mount, Origin, Port, Route, Tmpfile, Traced, Unit, User,
 };
 use super::template::Engine;
 use crate::diag::{Code, Diagnostic, Place, Problems, Severity, Source, closest, printable};
+use crate::health::{Check, Vantage};
 use crate::spec::check::Checker;
 use crate::spec::document;
 use crate::spec::{
@@ -279,39 +279,20 @@ impl Stage<'_> {
     }
 
     fn health_check(&self, item: Item<'_>) -> Result<Check, Box<Diagnostic>> {
-        let kind = item.text("kind");
-        let probe = match kind {
-            "unit" => item.unit_name("unit").map(|unit| Probe::Unit { unit }),
-            "tcp" => {
-                let address = item.address("address");
-                item.number("port").map(|port| Probe::Tcp { address, port })
-            }
-            "http" => item.optional("url").map(|url| Probe::Http {
-                url,
-                status: item.number("status").expect("it has a default"),
-                contains: item.optional("contains"),
-            }),
-            _ => Some(item.texts("exec"))
-                .filter(|e| !e.is_empty())
-                .map(|exec| Probe::Command { exec }),
-        };
-        let Some(probe) = probe else {
-            let needed = match kind {
-                "unit" => "unit",
-                "tcp" => "port",
-                "http" => "url",
-                _ => "exec",
-            };
+        let probe = item.to_probe().map_err(|needed| {
             let place = item.0.place.clone().expect("written in the fragment");
+            let kind = item.text("kind");
             let message = format!("module {}: a check of kind `{kind}`", self.module.name);
             let reason = format!("expected `{needed}` too");
-            return Err(Box::new(Diagnostic::error(Code::Fragment, message, place, reason)));
-        };
+            Box::new(Diagnostic::error(Code::Fragment, message, place, reason))
+        })?;
         let outside = item.text("vantage") == "outside";
         Ok(Check {
+            name: item.text("name").to_owned(),
             probe,
             vantage: if outside { Vantage::Outside } else { Vantage::Inside },
             within_seconds: item.number("within").expect("it has a default"),
+            in_test: item.flag("in_test"),
         })
     }
 

@@ -9,6 +9,7 @@ use super::secrets::{SecretDemand, SecretTemplate};
 use super::system::{
     Deploy, DeployPolicy, Group, Interface, Mount, Port, Protocol, Route, Tls, Tmpfile, Unit, User,
 };
+use crate::health::Probe;
 use crate::spec::{UnitName, UserName, Value};
 
 const CHECKED: &str = "the schema of fragments checks it";
@@ -131,6 +132,43 @@ impl<'v> Item<'v> {
             gateways: self.addresses("gateways"),
             dns: self.addresses("dns"),
         }
+    }
+
+    /// What a check looks at; the name of an option that its kind cannot do without as the error.
+    pub(super) fn to_probe(self) -> Result<Probe, &'static str> {
+        let needed = |key: &'static str| self.optional(key).ok_or(key);
+        Ok(match self.text("kind") {
+            "unit" => Probe::Unit { unit: needed("unit")? },
+            "tcp" => {
+                let port = self.number("port").ok_or("port")?;
+                Probe::Tcp { address: self.address("address"), port }
+            }
+            "http" => Probe::Http {
+                url: needed("url")?,
+                status: self.number("status").expect(CHECKED),
+                contains: self.optional("contains"),
+            },
+            "dns" => Probe::Dns { domain: needed("domain")?, address: self.address("address") },
+            "mount" => Probe::Mount { path: needed("path")? },
+            "disk" => {
+                let path = needed("path")?;
+                let free_bytes = self.number("free_bytes").unwrap_or(0);
+                let free_percent = self.number("free_percent").unwrap_or(0);
+                if free_bytes == 0 && free_percent == 0 {
+                    return Err("free_bytes");
+                }
+                Probe::Disk { path, free_bytes, free_percent }
+            }
+            "clock" => Probe::Clock { seconds: self.number("seconds") },
+            "certificate" => Probe::Certificate {
+                path: needed("path")?,
+                days: self.number("days").ok_or("days")?,
+            },
+            _ => match self.texts("exec") {
+                exec if exec.is_empty() => return Err("exec"),
+                exec => Probe::Command { exec },
+            },
+        })
     }
 
     pub(super) fn to_tmpfile(self) -> Tmpfile {

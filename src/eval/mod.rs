@@ -21,8 +21,8 @@ mod unit_text;
 pub use load::{fragment_items, load};
 pub use secrets::{SecretDemand, SecretTemplate, Secrets};
 pub use system::{
-    Check, Debian, Deploy, DeployPolicy, File, Group, Interface, Kernel, Mount, Origin,
-    PackageSource, Port, Probe, Protocol, Route, System, Tls, Tmpfile, Traced, Unit, User, Vantage,
+    Debian, Deploy, DeployPolicy, File, Group, Interface, Kernel, Mount, Origin, PackageSource,
+    Port, Protocol, Route, System, Tls, Tmpfile, Traced, Unit, User,
 };
 
 #[cfg(test)]

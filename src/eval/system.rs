@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::secrets::Secrets;
 use crate::diag::Place;
+use crate::health::Check;
 use crate::spec::{HostName, PackageName, SshAddress, UnitName, UserName};
 use crate::tree::TreePath;
 
@@ -280,59 +281,6 @@ pub struct Interface {
     pub gateways: Vec<IpAddr>,
     /// Name servers.
     pub dns: Vec<IpAddr>,
-}
-
-/// What must hold on the running machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Check {
-    /// What is looked at.
-    pub probe: Probe,
-    /// From where.
-    pub vantage: Vantage,
-    /// How long it may take to become true after boot or activation.
-    pub within_seconds: u32,
-}
-
-/// What a check looks at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase", tag = "kind")]
-pub enum Probe {
-    /// A unit is active.
-    Unit {
-        /// The unit.
-        unit: UnitName,
-    },
-    /// A TCP connection is accepted.
-    Tcp {
-        /// The address; `None` is any address of the host.
-        address: Option<IpAddr>,
-        /// The port.
-        port: u16,
-    },
-    /// An HTTP request is answered.
-    Http {
-        /// The URL; its host name is the `Host` header, the connection goes to the machine.
-        url: String,
-        /// The status expected.
-        status: u16,
-        /// Text that the answer holds.
-        contains: Option<String>,
-    },
-    /// A command succeeds.
-    Command {
-        /// Program and arguments.
-        exec: Vec<String>,
-    },
-}
-
-/// From where a check looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Vantage {
-    /// On the machine itself.
-    Inside,
-    /// From another machine.
-    Outside,
 }
 
 /// A line of tmpfiles.d beyond its type and path.

@@ -22,7 +22,7 @@ use crate::debian::record::PackageRecord;
 use crate::debian::resolve::{Base, Request, Requests, ResolveError, Update, resolve};
 use crate::debian::source::Source;
 use crate::eval::System;
-use crate::lower::graph::{epoch_of, ids_of, packages_graph};
+use crate::lower::graph::{epoch_of, packages_graph};
 use crate::lower::tools::tool_requests;
 use crate::store::path::StorePathError;
 
@@ -236,15 +236,13 @@ fn find_ids(
         interrupt: locking.interrupt,
     };
     let epoch = epoch_of(lock);
-    let pinned = Lock { ids: old.clone(), ..Lock::default() };
-    let first = packages_graph(&lock.packages, &ids_of(&pinned), epoch)?;
+    let first = packages_graph(&lock.packages, old, epoch)?;
     let outputs = engine.realise(&first.graph)?;
     let delta = &outputs[first.delta.index()];
     let found = engine.package_accounts(delta).map_err(Box::new)?;
     let ids = allocate_ids(old, &wishes(&found, system)?)?;
-    let with_ids = Lock { ids: ids.clone(), ..Lock::default() };
     if has_same_numbers(&found, &ids) {
-        let second = packages_graph(&lock.packages, &ids_of(&with_ids), epoch)?;
+        let second = packages_graph(&lock.packages, &ids, epoch)?;
         engine.remember(&second.graph, second.delta, &outputs, delta)?;
     }
     Ok(ids)
@@ -252,25 +250,21 @@ fn find_ids(
 
 /// Whether the accounts found have the numbers of `ids`, so that nothing need be renumbered.
 fn has_same_numbers(found: &FoundAccounts, ids: &Ids) -> bool {
-    let number = |table: &BTreeMap<AccountName, u32>, name: &str| {
-        table.iter().find(|(known, _)| known.as_str() == name).map(|(_, id)| *id)
-    };
-    let users = found.users.iter().all(|(name, user)| number(&ids.users, name) == Some(user.uid));
-    let groups = found.groups.iter().all(|(name, g)| number(&ids.groups, name) == Some(g.gid));
+    let users = found.users.iter().all(|(name, user)| ids.users.get(name) == Some(&user.uid));
+    let groups = found.groups.iter().all(|(name, group)| ids.groups.get(name) == Some(&group.gid));
     users && groups
 }
 
 fn wishes(found: &FoundAccounts, system: &System) -> Result<Vec<IdWish>, FormError> {
     let mut wishes = Vec::new();
-    let mut add = |name: &str, accounts, wish| -> Result<(), FormError> {
-        wishes.push(IdWish { name: name.parse()?, accounts, wish });
-        Ok(())
+    let mut add = |name: AccountName, accounts, wish| {
+        wishes.push(IdWish { name, accounts, wish });
     };
     for (name, user) in &found.users {
-        add(name, Accounts::User, Wish::Prefer(user.uid))?;
+        add(name.clone(), Accounts::User, Wish::Prefer(user.uid));
     }
     for (name, group) in &found.groups {
-        add(name, Accounts::Group, Wish::Prefer(group.gid))?;
+        add(name.clone(), Accounts::Group, Wish::Prefer(group.gid));
     }
     let wish = |id: Option<u32>, system: bool| match (id, system) {
         (Some(id), _) => Wish::Exactly(id),
@@ -280,7 +274,7 @@ fn wishes(found: &FoundAccounts, system: &System) -> Result<Vec<IdWish>, FormErr
     for (name, group) in &system.groups {
         if !found.groups.contains_key(name.as_str()) {
             let wish = wish(group.value.gid, group.value.system);
-            add(name.as_str(), Accounts::Group, wish)?;
+            add(name.as_str().parse()?, Accounts::Group, wish);
         }
     }
     for (name, user) in &system.users {
@@ -289,7 +283,7 @@ fn wishes(found: &FoundAccounts, system: &System) -> Result<Vec<IdWish>, FormErr
         }
         let own_group = user.value.group.is_none() && !found.groups.contains_key(name.as_str());
         let accounts = if own_group { Accounts::Both } else { Accounts::User };
-        add(name.as_str(), accounts, wish(user.value.uid, user.value.system))?;
+        add(name.as_str().parse()?, accounts, wish(user.value.uid, user.value.system));
     }
     Ok(wishes)
 }

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::debian::lock::Lock;
-use crate::eval::{Check, Port, System};
+use crate::eval::{Port, System};
+use crate::health::Check;
 
 /// Version of the format: raised when a field changes its meaning.
 pub const FORMAT: u32 = 1;
@@ -30,14 +31,7 @@ pub fn about(system: &System, lock: &Lock) -> String {
             json!({ "name": name.to_string(), "wanted_by": wanted_by })
         })
         .collect();
-    let checks: Vec<Value> = system
-        .checks
-        .iter()
-        .map(|(name, check)| {
-            let Check { probe, vantage, within_seconds } = &check.value;
-            json!({ "name": name, "probe": probe, "vantage": vantage, "within_seconds": within_seconds })
-        })
-        .collect();
+    let checks: Vec<&Check> = system.checks.values().map(|check| &check.value).collect();
     let ports: Vec<&Port> = system.ports.iter().map(|port| &port.value).collect();
     let value = json!({
         "format": FORMAT,

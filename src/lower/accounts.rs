@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use thiserror::Error;
 
 use super::recipe::HostAccount;
-use crate::debian::accounts::{Accounts, Group, Ids, User};
+use crate::debian::accounts::{Accounts, Group, User};
+use crate::debian::lock::Ids;
 
 /// Seconds of a day; shadow(5) counts days.
 const DAY_SECONDS: u64 = 86_400;
@@ -56,7 +57,7 @@ pub fn host_accounts(
         for name in &account.groups {
             let lost =
                 || HostAccountError::NoGroup { account: account.name.clone(), group: name.clone() };
-            let group = all.groups.get_mut(name).ok_or_else(lost)?;
+            let group = all.groups.get_mut(name.as_str()).ok_or_else(lost)?;
             group.members.insert(account.name.clone());
         }
     }
@@ -68,10 +69,10 @@ fn add_group(all: &mut Accounts, name: &str, ids: &Ids) -> Result<u32, HostAccou
         return Ok(group.gid);
     }
     let no_id = || HostAccountError::NoId { name: name.to_owned() };
-    let gid = *ids.groups.get(name).ok_or_else(no_id)?;
+    let (name, gid) = ids.groups.get_key_value(name).ok_or_else(no_id)?;
     let shadow = Some("!::".to_owned());
-    all.groups.insert(name.to_owned(), Group { gid, members: BTreeSet::new(), shadow });
-    Ok(gid)
+    all.groups.insert(name.clone(), Group { gid: *gid, members: BTreeSet::new(), shadow });
+    Ok(*gid)
 }
 
 fn add_user(
@@ -82,14 +83,13 @@ fn add_user(
 ) -> Result<(), HostAccountError> {
     let HostAccount { name, comment, home, shell, group, .. } = account;
     let no_id = || HostAccountError::NoId { name: name.clone() };
-    let uid = *ids.users.get(name).ok_or_else(no_id)?;
+    let (key, uid) = ids.users.get_key_value(name.as_str()).ok_or_else(no_id)?;
     let gid = add_group(all, group.as_deref().unwrap_or(name), ids)?;
-    let known = all.users.get(name).and_then(|user| user.shadow.clone());
+    let known = all.users.get(key).and_then(|user| user.shadow.clone());
     let day = epoch / DAY_SECONDS;
     let shadow = known.or_else(|| Some(format!("*:{day}:0:99999:7:::")));
-    let user =
-        User { uid, gid, gecos: comment.clone(), home: home.clone(), shell: shell.clone(), shadow };
-    all.users.insert(name.clone(), user);
+    let (gecos, home, shell) = (comment.clone(), home.clone(), shell.clone());
+    all.users.insert(key.clone(), User { uid: *uid, gid, gecos, home, shell, shadow });
     Ok(())
 }
 

@@ -6,8 +6,7 @@ use super::recipe::{
     Graph, Helper, HostAccount, HostContent, HostFile, Recipe, RecipeId, Role, Step,
 };
 use super::tools::{IMAGE, tools_for};
-use crate::debian::accounts::Ids;
-use crate::debian::lock::{AccountName, Lock};
+use crate::debian::lock::{Ids, Lock};
 use crate::debian::record::PackageRecord;
 use crate::eval::{File, System, Traced};
 use crate::store::path::StorePathError;
@@ -138,8 +137,9 @@ pub fn host_graph(
     lock: &Lock,
     programs: HostPrograms,
 ) -> Result<HostGraph, StorePathError> {
-    let (ids, epoch) = (ids_of(lock), epoch_of(lock));
-    let PackagesGraph { mut graph, packages, delta } = packages_graph(&lock.packages, &ids, epoch)?;
+    let epoch = epoch_of(lock);
+    let PackagesGraph { mut graph, packages, delta } =
+        packages_graph(&lock.packages, &lock.ids, epoch)?;
     let all: Vec<(Role, RecipeId)> = packages.iter().map(|id| (Role::Package, *id)).collect();
     let with = |more: &[(Role, RecipeId)]| [all.clone(), more.to_vec()].concat();
 
@@ -152,7 +152,7 @@ pub fn host_graph(
     });
     let files = graph.add(Recipe {
         name: StorePathName::new(&format!("files-{}", system.name))?,
-        step: files_step(system, ids, epoch),
+        step: files_step(system, lock.ids.clone(), epoch),
         inputs: vec![(Role::Delta, delta)],
     });
     let agent = graph.add(Recipe {
@@ -182,14 +182,6 @@ pub fn host_graph(
         inputs,
     });
     Ok(HostGraph { graph, system })
-}
-
-/// The ids of a lock.
-pub fn ids_of(lock: &Lock) -> Ids {
-    let table = |ids: &BTreeMap<AccountName, u32>| {
-        ids.iter().map(|(name, id)| (name.to_string(), *id)).collect()
-    };
-    Ids { users: table(&lock.ids.users), groups: table(&lock.ids.groups) }
 }
 
 /// The time that a host's files bear: when the newest index of its lock was made.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::debian::accounts::Ids;
+use crate::debian::lock::Ids;
 use crate::store::{Sha256Digest, StorePath, StorePathName};
 use crate::tree::TreePath;
 
@@ -335,19 +335,18 @@ impl Graph {
         &self.recipes[id.0]
     }
 
-    /// All recipes, in groups that need only groups before them; each group in order of ids.
-    pub fn levels(&self) -> Vec<Vec<RecipeId>> {
-        let mut level_of: Vec<usize> = Vec::with_capacity(self.recipes.len());
-        let mut levels: Vec<Vec<RecipeId>> = Vec::new();
-        for (index, recipe) in self.recipes.iter().enumerate() {
-            let above = recipe.inputs.iter().map(|(_, input)| level_of[input.0] + 1);
-            let level = above.max().unwrap_or(0);
-            level_of.push(level);
-            if level == levels.len() {
-                levels.push(Vec::new());
-            }
-            levels[level].push(RecipeId(index));
-        }
-        levels
+    /// All positions, in order.
+    pub fn ids(&self) -> impl Iterator<Item = RecipeId> + use<> {
+        (0..self.recipes.len()).map(RecipeId)
+    }
+
+    /// How many recipes there are.
+    pub fn len(&self) -> usize {
+        self.recipes.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.recipes.is_empty()
     }
 }

@@ -118,10 +118,7 @@ impl Identities {
         place: &str,
         ask: AskPassphrase<'_>,
     ) -> Result<(), SopsError> {
-        let wrong = |reason: &str| SopsError::Identity {
-            place: place.to_owned(),
-            reason: reason.to_owned(),
-        };
+        let wrong = wrong_at(place);
         let is_encrypted = text.expose().starts_with(b"age-encryption.org/v1")
             || text.expose().starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----");
         if is_encrypted {
@@ -155,10 +152,7 @@ impl Identities {
         for (number, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
             // SOPS_AGE_KEY may have several on one line.
             for word in line.split_whitespace() {
-                let wrong = |reason: &str| SopsError::Identity {
-                    place: format!("{place}, line {number}"),
-                    reason: reason.to_owned(),
-                };
+                let wrong = wrong_at(&format!("{place}, line {number}"));
                 if word.starts_with("AGE-SECRET-KEY-PQ-1") {
                     return Err(wrong(
                         "post-quantum age keys are not supported yet; make one with `age-keygen`",
@@ -183,10 +177,7 @@ impl Identities {
         ask: AskPassphrase<'_>,
     ) -> Result<(), SopsError> {
         use age::ssh::Identity;
-        let wrong = |reason: &str| SopsError::Identity {
-            place: place.to_owned(),
-            reason: reason.to_owned(),
-        };
+        let wrong = wrong_at(place);
         let identity = Identity::from_buffer(text.as_bytes(), None).map_err(|_| {
             wrong("is not a private key of OpenSSH that can be used: expected ed25519")
         })?;
@@ -211,12 +202,17 @@ impl Identities {
     }
 }
 
+/// From a reason to the error about the identities of `place`.
+fn wrong_at(place: &str) -> impl Fn(&str) -> SopsError + use<> {
+    let place = place.to_owned();
+    move |reason| SopsError::Identity { place: place.clone(), reason: reason.to_owned() }
+}
+
 fn ask_for(place: &str, ask: AskPassphrase<'_>) -> Result<SecretString, SopsError> {
     let answer = ask(&format!("Passphrase for {place}: "));
     let text = answer.as_ref().and_then(|answer| answer.text());
-    text.map(|text| SecretString::from(text.to_owned())).ok_or_else(|| SopsError::Identity {
-        place: place.to_owned(),
-        reason: "has a passphrase, and there is no terminal to ask for it on".to_owned(),
+    text.map(|text| SecretString::from(text.to_owned())).ok_or_else(|| {
+        wrong_at(place)("has a passphrase, and there is no terminal to ask for it on")
     })
 }
 
@@ -225,8 +221,7 @@ fn decrypt_identity_file(
     place: &str,
     ask: AskPassphrase<'_>,
 ) -> Result<SecretBytes, SopsError> {
-    let wrong =
-        |reason: &str| SopsError::Identity { place: place.to_owned(), reason: reason.to_owned() };
+    let wrong = wrong_at(place);
     let armored = age::armor::ArmoredReader::new(&text.expose()[..]);
     let decryptor = age::Decryptor::new(armored).map_err(|_| wrong("is a damaged age file"))?;
     if !decryptor.is_scrypt() {

@@ -1,4 +1,4 @@
-//! The part of `~/.ssh/config` that the built-in client follows. Form: ssh_config(5).
+//! The part of `~/.ssh/config` that the built-in client follows. Form: `ssh_config(5)`.
 //!
 //! What it does not follow is found out, so that the user's own `ssh` can be used instead.
 

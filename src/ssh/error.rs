@@ -118,7 +118,10 @@ pub enum SshError {
 impl SshError {
     /// A connection that broke; also the way by which a wish to stop comes out of reading.
     pub(crate) fn broken(error: std::io::Error) -> Self {
-        if error.get_ref().is_some_and(|inner| inner.is::<Interrupted>()) {
+        if error
+            .get_ref()
+            .is_some_and(<dyn std::error::Error + Send + Sync + 'static>::is::<Interrupted>)
+        {
             return Self::Interrupted(Interrupted);
         }
         Self::Broken(error)

@@ -1,4 +1,4 @@
-//! `known_hosts`: which keys are known for which machines. Form: sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT".
+//! `known_hosts`: which keys are known for which machines. Form: sshd(8), "`SSH_KNOWN_HOSTS` FILE FORMAT".
 
 use std::fmt;
 

@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::expectations::{CommandExpectation, Expectations, HttpExpectation, Login};
+use crate::agent::places::AGENT;
 use crate::debian::lock::Lock;
-use crate::eval::{Check, Probe, Protocol, System, Vantage};
+use crate::eval::{Protocol, System};
+use crate::health::{Check, Probe, Vantage};
 
 /// Where Debian's sshd listens unless told otherwise.
 const SSH_UNIT: &str = "ssh.service";
@@ -24,8 +26,8 @@ pub fn promises(system: &System, lock: &Lock) -> Expectations {
     expected.package_count = Some(lock.packages.len());
     expected.time_zone = Some(system.time_zone.clone());
     expected.locale = Some(system.locale.clone());
-    for (name, check) in &system.checks {
-        add_check(&mut expected, name, &check.value);
+    for check in system.checks.values() {
+        add_check(&mut expected, &check.value);
     }
     expected
 }
@@ -67,32 +69,25 @@ fn units(system: &System) -> Vec<String> {
     wanted.map(|(name, _)| name.to_string()).collect()
 }
 
-fn add_check(expected: &mut Expectations, name: &str, check: &Check) {
-    let within = Duration::from_secs(u64::from(check.within_seconds));
-    let inside = check.vantage == Vantage::Inside;
-    let mut command = |command: String| {
-        let name = name.to_owned();
-        expected.commands.push(CommandExpectation { name, command, contains: None, within });
-    };
-    match &check.probe {
-        Probe::Unit { unit } => command(format!("systemctl is-active --quiet -- {unit}")),
-        Probe::Command { exec } => command(words(exec)),
-        Probe::Tcp { address, port } if inside => {
-            let address = address.map_or("127.0.0.1".to_owned(), |address| address.to_string());
-            command(format!("exec 3<>/dev/tcp/{address}/{port}"));
-        }
-        // Open ports are all tried from outside anyway.
-        Probe::Tcp { .. } => {}
-        Probe::Http { url, status, contains } => {
-            if let Some(page) = page(url, *status, contains.clone()) {
-                expected.http.push(page);
-            }
-        }
+/// What is seen from inside, the host's own agent looks at, as it does after a switch; open ports are all
+/// tried from outside anyway.
+fn add_check(expected: &mut Expectations, check: &Check) {
+    if !check.in_test {
+        return;
     }
-}
-
-fn words(exec: &[String]) -> String {
-    exec.iter().map(|word| crate::exec::process::shell_word(word)).collect::<Vec<_>>().join(" ")
+    if check.vantage == Vantage::Inside {
+        expected.commands.push(CommandExpectation {
+            name: check.name.clone(),
+            command: format!(
+                "{AGENT} check --once {}",
+                crate::exec::process::shell_word(&check.name)
+            ),
+            contains: None,
+            within: Duration::from_secs(u64::from(check.within_seconds)),
+        });
+    } else if let Probe::Http { url, status, contains } = &check.probe {
+        expected.http.extend(page(url, *status, contains.clone()));
+    }
 }
 
 /// Plain HTTP only: a certificate that the world trusts cannot be had in a test machine.

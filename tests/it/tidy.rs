@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 
 /// Layers from the bottom up; a module may use only itself and modules to its left.
 const LAYERS: &[&str] = &[
+    "failure",
+    "calendar",
     "diag",
     "store",
     "tree",
     "boot",
     "generation",
     "switch",
+    "health",
     "sops",
     "secrets",
     "debian",
@@ -28,12 +31,14 @@ const LAYERS: &[&str] = &[
 ];
 /// Layers that neither read nor change the world.
 const PURE: &[&str] = &[
+    "calendar",
     "diag",
     "store",
     "tree",
     "boot",
     "generation",
     "switch",
+    "health",
     "sops",
     "debian",
     "spec",

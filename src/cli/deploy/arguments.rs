@@ -14,8 +14,9 @@ pub(crate) struct Reach {
     /// Reach the machine here instead of at `ssh` in `[deploy]` of its file
     ///
     /// Without ADDRESS, and without `ssh` in `[deploy]`, it is what `ssh HOST` would reach: names and settings of
-    /// ~/.ssh/config count.
+    /// `~/.ssh/config` count.
     #[arg(long, value_name = "[USER@]HOST[:PORT]", num_args = 0..=1)]
+    #[expect(clippy::option_option, reason = "left away, given alone, given with an address")]
     pub(crate) ssh: Option<Option<SshAddress>>,
 
     /// Log in with this private key
@@ -24,12 +25,12 @@ pub(crate) struct Reach {
 
     /// Use this `ssh` instead of the built-in client
     ///
-    /// The built-in client needs nothing installed. Where ~/.ssh/config asks for more than it can do (ProxyJump,
-    /// hardware keys, Match and so on), the `ssh` of PATH is taken without being asked for.
+    /// The built-in client needs nothing installed. Where `~/.ssh/config` asks for more than it can do (`ProxyJump`,
+    /// hardware keys, `Match` and so on), the `ssh` of `PATH` is taken without being asked for.
     #[arg(long, value_name = "PROGRAM", env = "NEXUS_HOST_SSH_PROGRAM")]
     pub(crate) ssh_program: Option<PathBuf>,
 
-    /// Take a host key that nobody knows yet, and add it to ~/.ssh/known_hosts; a changed key is refused all the same
+    /// Take a host key that nobody knows yet, and add it to `~/.ssh/known_hosts`; a changed key is refused all the same
     #[arg(long)]
     pub(crate) accept_new: bool,
 }
@@ -41,6 +42,7 @@ pub(crate) struct Reach {
 /// `[deploy]`, within the window; else it goes back by itself, whatever became of this program or the network.
 /// Exit codes: 0 kept everywhere, 4 a machine is unchanged, 5 the state of a machine is not known, 6 a check failed.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Deploy {
     /// Hosts to deploy; with --on, none need be named
     #[arg(required_unless_present = "on")]

@@ -34,7 +34,7 @@ pub(super) enum Prepared {
     /// Nothing.
     Same(Told),
     /// A change.
-    Change(Change),
+    Change(Box<Change>),
 }
 
 /// A change that can be made.
@@ -104,7 +104,7 @@ pub(super) fn prepare(
         copied,
         window_seconds,
     };
-    Ok(Prepared::Change(Change { shown, ways, agent, wanted, checks }))
+    Ok(Prepared::Change(Box::new(Change { shown, ways, agent, wanted, checks })))
 }
 
 fn unusable(problem: String) -> DeployError {

@@ -76,7 +76,9 @@ pub(super) fn run(session: &Session<'_>, arguments: &Deploy) -> Result<(), Failu
         }
     }
     let texts: Vec<String> = waiting.iter().map(|change| change.shown.to_text()).collect();
-    texts.iter().for_each(|text| session.ui.say(text));
+    for text in texts {
+        session.ui.say(&text);
+    }
     if arguments.dry_run {
         told.extend(waiting.iter().map(|change| Told::of(&change.shown, Outcome::DryRun)));
         return told::finish(session, told);
@@ -185,7 +187,7 @@ fn roll_out(
     session: &Session<'_>,
     arguments: &Deploy,
     rollout: Rollout,
-    mut waiting: Vec<change::Change>,
+    mut waiting: Vec<Box<change::Change>>,
 ) -> Vec<Told> {
     let mut told = Vec::new();
     let mut kept = Vec::new();

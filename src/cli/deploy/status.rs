@@ -73,7 +73,7 @@ fn look_at(
             let causes = failure.causes();
             failure.show(session.ui, false);
             let mut row = [const { String::new() }; 6].map(|_| "-".to_owned());
-            row[0] = name.to_owned();
+            name.clone_into(&mut row[0]);
             row[5] = "not reached".into();
             let json = json!({ "host": name, "reached": false, "error": causes });
             Seen { row, notes: Vec::new(), json, code: failure.code() }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use expect_test::{Expect, expect};
 
-use super::{AccountFiles, Accounts, Ids, Renumbering};
+use super::{AccountFiles, Accounts, Renumbering};
+use crate::debian::lock::{AccountName, Ids};
 
 const PASSWD: &str = "\
 root:x:0:0:root:/root:/bin/bash
@@ -27,7 +28,8 @@ fn accounts() -> Accounts {
 }
 
 fn ids(users: &[(&str, u32)], groups: &[(&str, u32)]) -> Ids {
-    let map = |pairs: &[(&str, u32)]| pairs.iter().map(|(n, id)| ((*n).to_owned(), *id)).collect();
+    let map =
+        |pairs: &[(&str, u32)]| pairs.iter().map(|(n, id)| (n.parse().unwrap(), *id)).collect();
     Ids { users: map(users), groups: map(groups) }
 }
 
@@ -112,7 +114,11 @@ fn passwords_change_on_the_given_day() {
 #[track_caller]
 fn check_pinned(pinned: &Ids, expected: &Expect) {
     let ids = accounts().pinned(pinned).unwrap();
-    expected.assert_eq(&format!("{:?}\n{:?}\n", ids.users, ids.groups));
+    let shown = |ids: &BTreeMap<AccountName, u32>| {
+        let texts = ids.iter().map(|(name, id)| (name.to_string(), *id));
+        format!("{:?}\n", texts.collect::<BTreeMap<_, _>>())
+    };
+    expected.assert_eq(&(shown(&ids.users) + &shown(&ids.groups)));
 }
 
 #[test]
@@ -141,7 +147,8 @@ fn pinned_numbers_stay_and_taken_ones_are_not_given_twice() {
 
 #[test]
 fn when_no_number_is_left_the_name_is_told() {
-    let taken: BTreeMap<String, u32> = (100..1000).map(|id| (format!("u{id}"), id)).collect();
+    let name = |id: u32| format!("u{id}").parse().unwrap();
+    let taken: BTreeMap<AccountName, u32> = (100..1000).map(|id| (name(id), id)).collect();
     let pinned = Ids { users: taken, groups: BTreeMap::new() };
     let error = accounts().pinned(&pinned).unwrap_err();
     expect!["no number from 100 to 999 is free for `caddy`"].assert_eq(&error.to_string());

@@ -2,6 +2,7 @@
 
 use super::support::*;
 use super::*;
+use crate::health::Probe;
 
 #[test]
 fn a_unit_is_shut_in_unless_told_otherwise() {
@@ -212,13 +213,59 @@ fn checks_lack_nothing() {
           = help: Add `url = …` to it.
     "#]],
     );
-    for bad in ["kind = \"unit\"", "kind = \"tcp\"", "kind = \"command\""] {
+    for bad in [
+        "kind = \"unit\"",
+        "kind = \"tcp\"",
+        "kind = \"command\"",
+        "kind = \"dns\"",
+        "kind = \"mount\"",
+        "kind = \"disk\"\npath = \"/\"",
+        "kind = \"disk\"\nfree = \"1GiB\"",
+        "kind = \"certificate\"\npath = \"/x.pem\"",
+        "kind = \"clock\"\nvantage = \"outside\"",
+    ] {
         assert!(evaluate(&check(bad), &[]).is_err(), "{bad}");
     }
     let (system, _) =
         evaluate(&check("kind = \"command\"\nexec = [\"/usr/bin/true\", \"a b\"]"), &[]).unwrap();
     let exec = vec!["/usr/bin/true".to_owned(), "a b".to_owned()];
     assert_eq!(system.checks["a"].value.probe, Probe::Command { exec });
+}
+
+#[test]
+fn checks_of_every_kind_arrive_as_written() {
+    let probe = |lines: &str| {
+        let text = format!("{LEAST}[[checks]]\nname = \"a\"\n{lines}\n");
+        let (system, _) = evaluate(&text, &[]).unwrap();
+        let check = &system.checks["a"].value;
+        assert_eq!((check.name.as_str(), check.in_test), ("a", !lines.contains("in_test")));
+        check.probe.clone()
+    };
+    let path = "/var".to_owned();
+    assert_eq!(
+        probe(
+            "kind = \"dns\"\ndomain = \"a.example.org\"\naddress = \"192.0.2.1\"\nin_test = false"
+        ),
+        Probe::Dns {
+            domain: "a.example.org".to_owned(),
+            address: Some("192.0.2.1".parse().unwrap())
+        }
+    );
+    assert_eq!(probe("kind = \"mount\"\npath = \"/var\""), Probe::Mount { path: path.clone() });
+    assert_eq!(
+        probe("kind = \"disk\"\npath = \"/var\"\nfree = \"2GiB\"\nfree_percent = 5"),
+        Probe::Disk { path: path.clone(), free_bytes: 2 << 30, free_percent: 5 }
+    );
+    assert_eq!(
+        probe("kind = \"disk\"\npath = \"/var\"\nfree_percent = 5"),
+        Probe::Disk { path, free_bytes: 0, free_percent: 5 }
+    );
+    assert_eq!(probe("kind = \"clock\""), Probe::Clock { seconds: None });
+    assert_eq!(probe("kind = \"clock\"\nseconds = 2"), Probe::Clock { seconds: Some(2) });
+    assert_eq!(
+        probe("kind = \"certificate\"\npath = \"/x.pem\"\ndays = 14"),
+        Probe::Certificate { path: "/x.pem".to_owned(), days: 14 }
+    );
 }
 
 #[test]

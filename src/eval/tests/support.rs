@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::*;
+use crate::health::Check;
 
 /// The least host, to which tests add sections.
 pub(super) const LEAST: &str = "[host]\nname = \"a\"\nrelease = \"trixie\"\n";
@@ -88,7 +89,7 @@ pub(super) fn summary(system: &System) -> String {
         writeln!(out, "route {domain} -> {} {:?}", route.value.to, route.value.tls).unwrap();
     }
     for (name, check) in &system.checks {
-        let Check { probe, vantage, within_seconds } = &check.value;
+        let Check { probe, vantage, within_seconds, .. } = &check.value;
         writeln!(out, "check {name}: {probe:?} {vantage:?} {within_seconds} s").unwrap();
     }
     for (path, file) in &system.files {

@@ -23,8 +23,9 @@ use super::environment::Environment;
 use super::files::FileError;
 use super::progress::Progress;
 use super::sandbox::{Limits, SandboxError};
-use crate::debian::accounts::{AccountError, Accounts, Ids, NoIdLeftError};
+use crate::debian::accounts::{AccountError, Accounts, NoIdLeftError};
 use crate::debian::dpkg_database::DatabaseError;
+use crate::debian::lock::Ids;
 use crate::tree::{Manifest, ManifestError, TreePath};
 
 /// What to configure, and where.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Engine, Inputs, StepError, layers};
-use crate::debian::accounts::Ids;
+use crate::debian::lock::Ids;
 use crate::exec::configure::helpers::run_helper;
 use crate::exec::configure::{ConfigureError, Request, configure, remove_scratch};
 use crate::exec::files::FileError;
@@ -19,16 +19,9 @@ pub(super) fn run(
     epoch: u64,
     into: &Path,
 ) -> Result<References, StepError> {
-    let request = request(engine, inputs, ids.clone(), epoch, into)?;
-    keep(
-        &request,
-        into,
-        |limits| {
-            let made = configure(engine.environment, &request, engine.progress, limits)?;
-            Ok(made.directory)
-        },
-        engine,
-    )
+    keep(engine, request(engine, inputs, ids.clone(), epoch, into)?, into, |request, limits| {
+        Ok(configure(engine.environment, request, engine.progress, limits)?.directory)
+    })
 }
 
 /// Runs a helper's program.
@@ -39,16 +32,9 @@ pub(super) fn help(
     epoch: u64,
     into: &Path,
 ) -> Result<References, StepError> {
-    let request = request(engine, inputs, Ids::default(), epoch, into)?;
-    keep(
-        &request,
-        into,
-        |limits| {
-            let made = run_helper(engine.environment, helper, &request, limits)?;
-            Ok(made.directory)
-        },
-        engine,
-    )
+    keep(engine, request(engine, inputs, Ids::default(), epoch, into)?, into, |request, limits| {
+        Ok(run_helper(engine.environment, helper, request, limits)?.directory)
+    })
 }
 
 fn request(
@@ -73,13 +59,13 @@ fn request(
 
 /// Moves what `make` made to `into`, and removes its scratch directory however it ended.
 fn keep(
-    request: &Request,
-    into: &Path,
-    make: impl FnOnce(&Limits) -> Result<PathBuf, ConfigureError>,
     engine: &Engine<'_>,
+    request: Request,
+    into: &Path,
+    make: impl FnOnce(&Request, &Limits) -> Result<PathBuf, ConfigureError>,
 ) -> Result<References, StepError> {
     let limits = Limits { interrupt: engine.interrupt.clone(), deadline: None };
-    match make(&limits) {
+    match make(&request, &limits) {
         Ok(directory) => {
             std::fs::rename(&directory, into).map_err(FileError::at("move", into))?;
             remove_scratch(&request.scratch)?;

@@ -71,8 +71,8 @@ pub(super) fn package_accounts(
 
 fn owner_of(file: &HostFile, accounts: &Accounts) -> Result<(u32, u32), StepError> {
     let unknown = |name: &str| StepError::UnknownOwner { name: name.to_owned() };
-    let user = accounts.users.get(&file.user).map(|user| user.uid);
-    let group = accounts.groups.get(&file.group).map(|group| group.gid);
+    let user = accounts.users.get(file.user.as_str()).map(|user| user.uid);
+    let group = accounts.groups.get(file.group.as_str()).map(|group| group.gid);
     // Root is there also where no package brings account files.
     let or_root = |id: Option<u32>, name: &str| if name == "root" { Some(0) } else { id };
     Ok((

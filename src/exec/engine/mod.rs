@@ -23,7 +23,7 @@ use super::files::FileError;
 use super::interrupt::{Interrupt, Interrupted};
 use super::progress::{Progress, Task, Unit};
 use super::sandbox::{self, Limits, SandboxError};
-use super::store::{Realisation, References, Store, StoreError, ToAdd};
+use super::store::{Built, Realisation, References, Store, StoreError, ToAdd};
 use crate::debian::accounts::Accounts;
 use crate::lower::recipe::{Graph, Recipe, RecipeId, Role, Step};
 use crate::store::{Sha256Digest, StorePath};
@@ -196,15 +196,18 @@ impl Engine<'_> {
     ///
     /// A step that failed; what was made before it stays valid.
     pub fn realise(&self, graph: &Graph) -> Result<Vec<StorePath>, EngineError> {
-        let mut outputs: Vec<Option<StorePath>> = Vec::new();
-        for level in graph.levels() {
-            outputs.resize(level.last().map_or(0, |id| id.index() + 1).max(outputs.len()), None);
-            let made = self.realise_level(graph, &level, &outputs)?;
-            for (id, output) in level.iter().zip(made) {
-                outputs[id.index()] = Some(output);
+        let mut outputs = Outputs(vec![None; graph.len()]);
+        loop {
+            let jobs = self.missing(graph, &mut outputs)?;
+            if jobs.is_empty() {
+                break;
+            }
+            for (job, path) in jobs.iter().zip(self.make_all(&jobs)?) {
+                outputs.0[job.id.index()] = Some(path);
             }
         }
-        Ok(outputs.into_iter().map(|output| output.expect("every level was realised")).collect())
+        let all = outputs.0.into_iter();
+        Ok(all.map(|output| output.expect("what is not missing was made")).collect())
     }
 
     /// Notes that the recipe `id` of `graph` has the output `path`, which was made by another recipe.
@@ -229,38 +232,40 @@ impl Engine<'_> {
         files::package_accounts(self, delta)
     }
 
-    fn realise_level(
+    /// All that must be made now: not made before, and all inputs are there.
+    ///
+    /// Notes what was made before, and looks again at what waited for that: so nothing waits for work
+    /// that it does not need.
+    fn missing<'g>(
         &self,
-        graph: &Graph,
-        level: &[RecipeId],
-        outputs: &[Option<StorePath>],
-    ) -> Result<Vec<StorePath>, EngineError> {
-        let output_of = |id: &RecipeId| outputs[id.index()].clone().expect("inputs come first");
-        let mut jobs = Vec::new();
-        for id in level {
-            let recipe = graph.get(*id);
-            let outputs: Vec<_> = recipe.inputs.iter().map(|(_, input)| output_of(input)).collect();
-            let preimage = recipe.preimage(&outputs);
-            let key = Sha256Digest::of(preimage.as_bytes());
-            jobs.push(Job { key, preimage, inputs: Inputs { recipe, outputs } });
-        }
-        let keys: Vec<Sha256Digest> = jobs.iter().map(|job| job.key).collect();
-        let mut made = self.store.realised_many(&keys)?;
-        let missing: Vec<usize> = (0..jobs.len()).filter(|index| made[*index].is_none()).collect();
-        if !missing.is_empty() {
-            let missing_jobs: Vec<&Job<'_>> = missing.iter().map(|index| &jobs[*index]).collect();
-            for (index, path) in missing.into_iter().zip(self.make_all(&missing_jobs)?) {
-                made[index] = Some(path);
+        graph: &'g Graph,
+        outputs: &mut Outputs,
+    ) -> Result<Vec<Job<'g>>, EngineError> {
+        let mut missing: Vec<Job<'g>> = Vec::new();
+        loop {
+            let mut ready = outputs.ready(graph);
+            // The same package may be part of the host and a tool: it is made once and then found.
+            ready.retain(|job| missing.iter().all(|known| known.key != job.key));
+            if ready.is_empty() {
+                missing.sort_by_key(|job| job.id);
+                return Ok(missing);
+            }
+            let keys: Vec<Sha256Digest> = ready.iter().map(|job| job.key).collect();
+            for (job, made) in ready.into_iter().zip(self.store.realised_many(&keys)?) {
+                match made {
+                    Some(path) => outputs.0[job.id.index()] = Some(path),
+                    None if missing.iter().any(|known| known.key == job.key) => {}
+                    None => missing.push(job),
+                }
             }
         }
-        Ok(made.into_iter().map(|path| path.expect("made or found")).collect())
     }
 
     /// Makes jobs at the same time and adds their outputs in one go.
-    fn make_all(&self, jobs: &[&Job<'_>]) -> Result<Vec<StorePath>, EngineError> {
+    fn make_all(&self, jobs: &[Job<'_>]) -> Result<Vec<StorePath>, EngineError> {
         self.interrupt.check()?;
         let debs = self.fetch(jobs)?;
-        let is_unpack = |job: &&Job<'_>| matches!(job.recipe().step, Step::Unpack { .. });
+        let is_unpack = |job: &Job<'_>| matches!(job.recipe().step, Step::Unpack { .. });
         let label = match jobs {
             [job] => format!("{} {}", job.recipe().step.verb(), job.recipe().name),
             jobs if jobs.iter().any(is_unpack) => "unpack packages".to_owned(),
@@ -273,12 +278,14 @@ impl Engine<'_> {
             .with_max_len(1)
             .map(|number| {
                 let into = scratch.path().join(number.to_string());
-                Ok((number, self.make(jobs[number], &debs, &into, &*task)?))
+                // Digested by the thread that made it, while the next is made by another.
+                let made = self.make(&jobs[number], &debs, &into, &*task)?;
+                Ok((number, self.store.digest(made)?))
             })
-            .collect::<Result<Vec<(usize, ToAdd)>, EngineError>>()?;
+            .collect::<Result<Vec<(usize, Built)>, EngineError>>()?;
         built.sort_by_key(|(number, _)| *number);
-        let paths = self.store.add_all(built.into_iter().map(|(_, made)| made).collect())?;
-        let record = |(job, path): (&&Job<'_>, &StorePath)| Realisation {
+        let paths = self.store.place(built.into_iter().map(|(_, made)| made).collect())?;
+        let record = |(job, path): (&Job<'_>, &StorePath)| Realisation {
             recipe: job.key,
             preimage: job.preimage.clone(),
             path: path.clone(),
@@ -289,8 +296,8 @@ impl Engine<'_> {
     }
 
     /// The `.deb` files that `jobs` unpack.
-    fn fetch(&self, jobs: &[&Job<'_>]) -> Result<Fetched, EngineError> {
-        let digest = |job: &&Job<'_>| match job.recipe().step {
+    fn fetch(&self, jobs: &[Job<'_>]) -> Result<Fetched, EngineError> {
+        let digest = |job: &Job<'_>| match job.recipe().step {
             Step::Unpack { deb } => Some(deb),
             _ => None,
         };
@@ -353,21 +360,40 @@ impl Engine<'_> {
 }
 
 /// Positions of `jobs`, those first that take long, so that no processor waits for one at the end.
-fn longest_first(jobs: &[&Job<'_>], debs: &Fetched) -> Vec<usize> {
+fn longest_first(jobs: &[Job<'_>], debs: &Fetched) -> Vec<usize> {
     let weight = |job: &Job<'_>| match &job.recipe().step {
         Step::Unpack { deb } => std::fs::metadata(&debs[deb]).map_or(0, |found| found.len()),
         Step::Configure { .. } => u64::MAX,
         _ => 0,
     };
     let mut order: Vec<usize> = (0..jobs.len()).collect();
-    order.sort_by_cached_key(|index| std::cmp::Reverse(weight(jobs[*index])));
+    order.sort_by_cached_key(|index| std::cmp::Reverse(weight(&jobs[*index])));
     order
 }
 
 /// Files by digest.
 type Fetched = BTreeMap<Sha256Digest, PathBuf>;
 
+/// What is known to be made, by position in the graph.
+struct Outputs(Vec<Option<StorePath>>);
+
+impl Outputs {
+    /// What is not known to be made while all its inputs are, in the graph's order.
+    fn ready<'g>(&self, graph: &'g Graph) -> Vec<Job<'g>> {
+        let open = graph.ids().filter(|id| self.0[id.index()].is_none());
+        open.filter_map(|id| {
+            let recipe = graph.get(id);
+            let inputs = recipe.inputs.iter().map(|(_, input)| self.0[input.index()].clone());
+            let inputs = Inputs { recipe, outputs: inputs.collect::<Option<_>>()? };
+            let preimage = recipe.preimage(&inputs.outputs);
+            Some(Job { id, key: Sha256Digest::of(preimage.as_bytes()), preimage, inputs })
+        })
+        .collect()
+    }
+}
+
 struct Job<'a> {
+    id: RecipeId,
     key: Sha256Digest,
     preimage: String,
     inputs: Inputs<'a>,

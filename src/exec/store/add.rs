@@ -38,8 +38,9 @@ pub enum References {
     ScanFor(BTreeSet<StorePath>),
 }
 
-/// A tree whose path is known.
-pub(super) struct Built {
+/// A tree whose path is known, ready to be placed.
+#[derive(Debug)]
+pub struct Built {
     pub(super) at: PathBuf,
     pub(super) info: PathInfo,
 }
@@ -62,7 +63,7 @@ impl Store {
         let built = items
             .into_par_iter()
             .with_max_len(1)
-            .map(|item| self.digest_built(item))
+            .map(|item| self.digest(item))
             .collect::<Result<Vec<_>, _>>()?;
         self.place(built)
     }
@@ -91,7 +92,12 @@ impl Store {
         Ok(path)
     }
 
-    fn digest_built(&self, item: ToAdd) -> Result<Built, StoreError> {
+    /// Finds the path of a tree; modification times become 1, modes stay.
+    ///
+    /// # Errors
+    ///
+    /// A tree that cannot be read, or holds what no store path can.
+    pub fn digest(&self, item: ToAdd) -> Result<Built, StoreError> {
         let candidates = match &item.references {
             References::None => None,
             References::ScanFor(paths) => Some(Candidates::new(paths)),
@@ -104,8 +110,12 @@ impl Store {
         Ok(Built { at: item.built, info })
     }
 
-    /// Renames and registers what is new.
-    pub(super) fn place(&self, built: Vec<Built>) -> Result<Vec<StorePath>, StoreError> {
+    /// Renames and registers what is new; answers all paths, in the same order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::add_all`].
+    pub fn place(&self, built: Vec<Built>) -> Result<Vec<StorePath>, StoreError> {
         let paths: Vec<StorePath> = built.iter().map(|built| built.info.path.clone()).collect();
         let lock = self.lock_for_change()?;
         let (new, spare) = self.split(built)?;

@@ -35,7 +35,7 @@ mod scratch;
 mod transfer;
 mod verify;
 
-pub use add::{References, ToAdd};
+pub use add::{Built, References, ToAdd};
 pub use collect::Collected;
 pub use error::StoreError;
 pub use open::Store;

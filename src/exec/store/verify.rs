@@ -9,6 +9,7 @@ use super::{Store, StoreError, dump};
 use crate::exec::files::FileError;
 use crate::exec::interrupt::Interrupt;
 use crate::exec::progress::{Progress, Unit};
+use crate::failure::causes;
 use crate::store::{PathInfo, Sha256Digest, StorePath};
 
 /// What [`Store::verify`] found; all lists are in order.
@@ -141,7 +142,7 @@ impl Store {
                 Ok(digested) if digested.nar_hash == info.nar_hash => return None,
                 Ok(digested) => Found::Digest(digested.nar_hash),
                 Err(StoreError::Interrupted(interrupted)) => return Some(Err(interrupted)),
-                Err(error) => Found::Unreadable(chain(&error)),
+                Err(error) => Found::Unreadable(causes(&error).join(": ")),
             };
             let (path, expected) = (info.path.clone(), info.nar_hash);
             Some(Ok(Changed { path, expected, found }))
@@ -163,9 +164,4 @@ impl Store {
         names.sort_unstable();
         Ok(names)
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

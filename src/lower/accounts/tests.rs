@@ -29,7 +29,7 @@ fn account(name: &str, groups: &[&str]) -> HostAccount {
 
 fn ids(names: &[(&str, u32)]) -> Ids {
     let table: std::collections::BTreeMap<_, _> =
-        names.iter().map(|(name, id)| ((*name).to_owned(), *id)).collect();
+        names.iter().map(|(name, id)| (name.parse().unwrap(), *id)).collect();
     Ids { users: table.clone(), groups: table }
 }
 

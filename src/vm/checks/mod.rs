@@ -16,6 +16,7 @@ use super::machine::Machine;
 use super::network::{ConnectError, NetworkError};
 use super::report::{BootTimes, CheckResult, Identity, Outcome, Report};
 use crate::exec::progress::{Progress, Unit};
+use crate::failure::causes;
 
 /// Makes all checks of `expected` on a machine that was just started.
 ///
@@ -167,14 +168,7 @@ fn is_final(problem: &Problem) -> bool {
 
 /// An error and its causes on one line each.
 fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str("\ncaused by: ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
+    causes(error).join("\ncaused by: ")
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use expect_test::expect;
-use nexus_host::debian::accounts::Ids;
+use nexus_host::debian::lock::{AccountName, Ids};
 use nexus_host::exec::configure::helpers::run_helper;
 use nexus_host::exec::configure::{ConfigureError, Configured, Request, configure};
 use nexus_host::exec::environment::Environment;
@@ -93,9 +93,9 @@ fn owners_and_modes_are_those_that_root_would_have_made() {
     let ids = &result.ids;
     let describe = |name: &str| {
         let entry = &result.manifest.entries[&path(name)];
-        let name_of = |ids: &std::collections::BTreeMap<String, u32>, id: u32| {
+        let name_of = |ids: &std::collections::BTreeMap<AccountName, u32>, id: u32| {
             let found = ids.iter().find(|(_, found)| **found == id);
-            found.map_or_else(|| id.to_string(), |(name, _)| name.clone())
+            found.map_or_else(|| id.to_string(), |(name, _)| name.to_string())
         };
         let (user, group) = (name_of(&ids.users, entry.uid), name_of(&ids.groups, entry.gid));
         format!("{name} {:o} {user}:{group}\n", entry.mode)
@@ -156,9 +156,9 @@ fn leaves_nothing_of_this_machine(result: &Configured) {
 fn numbers_are_as_pinned() {
     let scratch = tempfile::tempdir().unwrap();
     let mut request = request(packages::unpacked(packages::SMALL), scratch.path());
-    request.ids.users.insert("systemd-network".to_owned(), 555);
-    request.ids.groups.insert("systemd-network".to_owned(), 556);
-    request.ids.groups.insert("gone".to_owned(), 999);
+    request.ids.users.insert("systemd-network".parse().unwrap(), 555);
+    request.ids.groups.insert("systemd-network".parse().unwrap(), 556);
+    request.ids.groups.insert("gone".parse().unwrap(), 999);
     let result = configured(&request);
     let entry = &result.manifest.entries[&path("var/lib/systemd/network")];
     assert_eq!((entry.uid, entry.gid), (555, 556));
