@@ -10,7 +10,7 @@ use std::process::Command;
 /// Set for the inner build, which must not start another.
 const INNER: &str = "NEXUS_HOST_INNER_BUILD";
 /// What the inner programs are made of.
-const SOURCES: [&str; 19] = [
+const SOURCES: [&str; 20] = [
     "src/agent",
     "src/bin/nexus-agent.rs",
     "src/bin/nexus-init.rs",
@@ -20,6 +20,7 @@ const SOURCES: [&str; 19] = [
     "src/exec/process.rs",
     "src/generation",
     "src/image/boot_entries.rs",
+    "src/image/cpio.rs",
     "src/image/inodes.rs",
     "src/image/segment.rs",
     "src/lib.rs",

@@ -11,6 +11,7 @@ mod fresh_secrets;
 mod hosts;
 mod image;
 mod init;
+mod install;
 
 mod lock;
 mod man;
@@ -68,6 +69,7 @@ fn dispatch(session: &Session<'_>, verb: Verb) -> Result<(), Failure> {
         Verb::Lock(arguments) => lock::run(session, &arguments),
         Verb::Build(arguments) => build::run(session, &arguments),
         Verb::Test(arguments) => test::run(session, &arguments),
+        Verb::Install(arguments) => install::run(session, &arguments),
         Verb::Why(arguments) => why::run(session, &arguments),
         Verb::Store(arguments) => store::run(session, &arguments),
         Verb::Secrets(arguments) => secrets::run(session, &arguments),

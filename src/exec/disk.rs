@@ -20,7 +20,7 @@ use crate::image::boot_entries::{BootEntry, BootFile, BootMenu, BootMenuError, e
 use crate::image::disk::{DiskContents, DiskError, layout};
 use crate::image::inodes::complete;
 use crate::image::plan::DiskPlan;
-use crate::image::segment::{ImageTree, Source, image_tree};
+use crate::image::segment::{ImageTree, Layout, Source, image_tree};
 use crate::image::{grub, qcow2};
 use crate::lower::graph::{epoch_of, image_graph};
 use crate::store::path::StorePathError;
@@ -98,6 +98,19 @@ pub enum DiskImageError {
     StorePath(#[from] StorePathError),
 }
 
+/// A disk as pieces of the store and of what is made for it; what no piece covers is zero.
+///
+/// # Errors
+///
+/// As [`disk_image`].
+pub fn disk_layout(
+    engine: &Engine<'_>,
+    request: &DiskRequest<'_>,
+) -> Result<Layout, DiskImageError> {
+    let (core, tools) = image_tools(engine, request.lock)?;
+    layout_with(engine, request, &core, &tools.iter().collect::<Vec<_>>())
+}
+
 /// Makes the image, or finds it made.
 ///
 /// # Errors
@@ -107,30 +120,13 @@ pub fn disk_image(
     engine: &Engine<'_>,
     request: &DiskRequest<'_>,
 ) -> Result<PathBuf, DiskImageError> {
-    let tools = image_graph(request.lock)?;
-    let outputs = engine.realise(&tools.graph)?;
-    let core = &outputs[tools.core.index()];
-    let tool_paths: Vec<&StorePath> = tools.tools.iter().map(|id| &outputs[id.index()]).collect();
-    let target = target(engine, request, core, &tool_paths);
+    let (core, tools) = image_tools(engine, request.lock)?;
+    let tool_paths: Vec<&StorePath> = tools.iter().collect();
+    let target = target(engine, request, &core, &tool_paths);
     if target.exists() {
         return Ok(target);
     }
-    let boot_image = format!("data/{}/{BOOT_IMAGE}", grub::DIRECTORY);
-    let boot_image = tool_file(engine, &tool_paths, &boot_image)?;
-    let boot_image = read_limited(&real(engine, &boot_image), BOOT_FILE_BYTES_MAX)?;
-    let core = read_limited(&engine.store.real_path(core), BOOT_FILE_BYTES_MAX)?;
-    let epoch = epoch_of(request.lock);
-    let menu = boot_menu(engine, request, tool_file(engine, &tool_paths, SYSTEMD_BOOT)?)?;
-    let esp = esp_tree(&menu, epoch)?;
-    let root = root_tree(engine, request.system, epoch)?;
-    let contents = DiskContents {
-        host: request.host,
-        epoch,
-        grub: (&boot_image, &core),
-        esp: &esp,
-        root: &root,
-    };
-    let mut layout = layout(request.plan, &contents)?;
+    let mut layout = layout_with(engine, request, &core, &tool_paths)?;
     if request.form == Form::Qcow2 {
         layout = qcow2::wrap(&layout);
     }
@@ -141,6 +137,41 @@ pub fn disk_image(
     let store = engine.store.root().join("nix/store");
     write(&target, &layout, &store, engine.interrupt, &*task)?;
     Ok(target)
+}
+
+/// GRUB's core for a BIOS, and the unpacked tools of a lock.
+fn image_tools(
+    engine: &Engine<'_>,
+    lock: &Lock,
+) -> Result<(StorePath, Vec<StorePath>), DiskImageError> {
+    let graph = image_graph(lock)?;
+    let outputs = engine.realise(&graph.graph)?;
+    let tools = graph.tools.iter().map(|id| outputs[id.index()].clone()).collect();
+    Ok((outputs[graph.core.index()].clone(), tools))
+}
+
+fn layout_with(
+    engine: &Engine<'_>,
+    request: &DiskRequest<'_>,
+    core: &StorePath,
+    tools: &[&StorePath],
+) -> Result<Layout, DiskImageError> {
+    let boot_image = format!("data/{}/{BOOT_IMAGE}", grub::DIRECTORY);
+    let boot_image = tool_file(engine, tools, &boot_image)?;
+    let boot_image = read_limited(&real(engine, &boot_image), BOOT_FILE_BYTES_MAX)?;
+    let core = read_limited(&engine.store.real_path(core), BOOT_FILE_BYTES_MAX)?;
+    let epoch = epoch_of(request.lock);
+    let menu = boot_menu(engine, request, tool_file(engine, tools, SYSTEMD_BOOT)?)?;
+    let esp = esp_tree(&menu, epoch)?;
+    let root = root_tree(engine, request.system, epoch)?;
+    let contents = DiskContents {
+        host: request.host,
+        epoch,
+        grub: (&boot_image, &core),
+        esp: &esp,
+        root: &root,
+    };
+    Ok(layout(request.plan, &contents)?)
 }
 
 /// The file's place, by the digest of everything that goes into it.
@@ -240,7 +271,7 @@ fn linked_file(engine: &Engine<'_>, link: &Path) -> Result<Option<BootFile>, Dis
 }
 
 /// The root partition: the closure, the first generation, and empty places for what persists.
-fn root_tree(
+pub(super) fn root_tree(
     engine: &Engine<'_>,
     system: &StorePath,
     epoch: u64,

@@ -19,8 +19,10 @@ const LAYERS: &[&str] = &[
     "eval",
     "lower",
     "image",
+    "install",
     "exec",
     "agent",
+    "takeover",
     "vm",
     "cli",
 ];
@@ -38,6 +40,7 @@ const PURE: &[&str] = &[
     "eval",
     "lower",
     "image",
+    "install",
 ];
 const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
