@@ -3,7 +3,7 @@
 //! Images lie in `images/` beside the store, named by the digest of all that goes into them; one that
 //! is there already is not made again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -20,7 +20,7 @@ use crate::image::boot_entries::{BootEntry, BootFile, BootMenu, BootMenuError, e
 use crate::image::disk::{DiskContents, DiskError, layout};
 use crate::image::inodes::complete;
 use crate::image::plan::DiskPlan;
-use crate::image::segment::{ImageTree, Layout, Source, image_tree};
+use crate::image::segment::{Data, ImageTree, Layout, Source, image_tree};
 use crate::image::{grub, qcow2};
 use crate::lower::graph::{epoch_of, image_graph};
 use crate::store::path::StorePathError;
@@ -98,7 +98,9 @@ pub enum DiskImageError {
     StorePath(#[from] StorePathError),
 }
 
-/// A disk as pieces of the store and of what is made for it; what no piece covers is zero.
+/// A disk as pieces of the system's own closure, and bytes; what no piece covers is zero.
+///
+/// Whoever has the closure alone, as the host itself has, can write it.
 ///
 /// # Errors
 ///
@@ -108,7 +110,21 @@ pub fn disk_layout(
     request: &DiskRequest<'_>,
 ) -> Result<Layout, DiskImageError> {
     let (core, tools) = image_tools(engine, request.lock)?;
-    layout_with(engine, request, &core, &tools.iter().collect::<Vec<_>>())
+    let mut layout = layout_with(engine, request, &core, &tools.iter().collect::<Vec<_>>())?;
+    let closure = engine.store.closure(std::slice::from_ref(request.system))?;
+    let closure: BTreeSet<StorePath> = closure.into_iter().collect();
+    for segment in &mut layout.segments {
+        if let Data::File { file, start, length } = &segment.data
+            && !closure.contains(&file.path)
+        {
+            // A boot loader, of some hundred kilobytes.
+            let bytes = read_limited(&real(engine, file), BOOT_FILE_BYTES_MAX)?;
+            let position = |at: u64| usize::try_from(at).expect("a position in memory");
+            let piece = bytes[position(*start)..position(start + length)].to_vec();
+            segment.data = Data::Bytes(piece);
+        }
+    }
+    Ok(layout)
 }
 
 /// Makes the image, or finds it made.

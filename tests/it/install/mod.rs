@@ -8,6 +8,7 @@
 
 mod stock;
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
@@ -113,7 +114,7 @@ impl Victim {
         let passwd = b"root:x:0:0:root:/root:/bin/sh\n";
         nexus_host::exec::files::write_scratch(&accounts.join("etc/passwd"), passwd).unwrap();
         let environment =
-            Environment::new(Default::default(), bench.workspace.path(), program().as_ref(), 0);
+            Environment::new(BTreeMap::default(), bench.workspace.path(), program().as_ref(), 0);
         let layers = std::iter::once(accounts).chain(bench.tools()).collect();
         let interrupt = Interrupt::default();
         let network = Network::start(NetworkOptions::default(), interrupt.clone()).unwrap();
@@ -158,7 +159,7 @@ impl Victim {
         let wishes = Wishes { keep_host_key: true, ..Wishes::default() };
         let needs = ready.needs();
         // As the host file is evaluated, its interfaces would be compared; a unit test does that.
-        let interfaces = std::collections::BTreeMap::new();
+        let interfaces = BTreeMap::new();
         let (found, disk) = findings(&facts, &needs, &interfaces, &wishes);
         let found = found.into_iter().filter(|f| !f.message.starts_with("no interface")).collect();
         let choices = Choices {
@@ -347,6 +348,8 @@ fn a_stock_machine_becomes_the_host() {
 #[test]
 fn a_machine_whose_new_system_is_not_reached_comes_back() {
     let bench = Bench::new();
+    let mut panics = Ready::new(&bench, &bench.build("panics", "128MiB", ""));
+    panics.arguments += " init=/nowhere";
     let mut victim = Victim::start(&bench, "install-returns");
     let before = victim.run(DIGESTS);
     println!("before: {before}");
@@ -363,8 +366,6 @@ fn a_machine_whose_new_system_is_not_reached_comes_back() {
         assert_eq!(state, "running", "{}", victim.run("systemctl list-units --failed --no-legend"));
     };
     let came_back = "the new system ended before anybody could log in to it";
-    let mut panics = Ready::new(&bench, &bench.build("panics", "128MiB", ""));
-    panics.arguments += " init=/nowhere";
     check(&panics, 400, came_back);
     let wrong = "dhcp = false\n[network.interfaces.wan]\nnames = [\"en*\"]\n\
         addresses = [\"198.51.100.7/24\"]\ngateways = [\"198.51.100.1\"]";

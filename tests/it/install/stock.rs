@@ -1,5 +1,5 @@
 //! A stock Debian machine, to be taken over: Debian's packages configured by their own scripts, in an
-//! ordinary root file system that can be written to, with Debian's kernel, GRUB, and BusyBox in the initrd.
+//! ordinary root file system that can be written to, with Debian's kernel, GRUB, and `BusyBox` in the initrd.
 //!
 //! Nothing of nexus-host is in it. The parts that make it come from our own pipeline: lock, packages,
 //! maintainer scripts, ext4, GRUB.

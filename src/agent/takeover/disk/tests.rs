@@ -5,6 +5,11 @@ use crate::image::segment::Segment;
 use crate::store::StorePath;
 use crate::tree::TreePath;
 
+/// The large file of the store.
+fn contents() -> Vec<u8> {
+    (0..=250).cycle().take(3_000_001).collect()
+}
+
 struct Bench {
     directory: tempfile::TempDir,
     layout: Layout,
@@ -17,8 +22,7 @@ impl Bench {
         let path = StorePath::from_base_name("00000000000000000000000000000000-it").unwrap();
         let folder = directory.path().join("store").join(path.as_str());
         std::fs::create_dir_all(&folder).unwrap();
-        let contents: Vec<u8> = (0..3_000_001_u32).map(|n| (n % 251) as u8).collect();
-        crate::exec::files::write_scratch(&folder.join("big"), &contents).unwrap();
+        crate::exec::files::write_scratch(&folder.join("big"), &contents()).unwrap();
         let file = StoreFile { size: 0, path, inner: TreePath::new("big").unwrap() };
         let segments = vec![
             Segment { offset: 3, data: Data::Bytes(b"first".to_vec()) },
@@ -51,9 +55,7 @@ fn a_disk_is_what_the_recipe_says_and_zero_between() {
     disk.compare(&bench.layout, &bench.store()).unwrap();
     let mut expected = vec![0; 8_000_003];
     expected[3..8].copy_from_slice(b"first");
-    for n in 0..2_999_996 {
-        expected[100_001 + n] = ((n + 5) % 251) as u8;
-    }
+    expected[100_001..3_099_997].copy_from_slice(&contents()[5..]);
     expected[4_000_000..6_000_000].fill(7);
     expected.resize(9_000_000, 0xee);
     assert!(std::fs::read(bench.disk_path()).unwrap() == expected);
