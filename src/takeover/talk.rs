@@ -53,6 +53,9 @@ pub enum StepError {
         /// Its name in the old system.
         disk: String,
     },
+    /// Somebody answers, but not the system that was started.
+    #[error("another system answers than the one that was started")]
+    OtherSystem,
     /// The old system runs again: the new one ended by itself.
     #[error("the new system ended before anybody could log in to it")]
     CameBack,
