@@ -47,8 +47,10 @@ use stock::stock_image;
 const ATTEMPT: &str = "0123456789abcdef0123456789abcdef";
 /// Port through which the stock machine takes what is too large for its channel.
 const PORT: u16 = 7000;
-/// What the old system's disk consists of, beside what any boot changes.
-const DIGESTS: &str = "head -c 2M /dev/vda | sha256sum; sha256sum </dev/vda2; cat /root/marker; \
+/// What the old system's disk consists of, beside what any boot of the old system changes: a FAT that is
+/// mounted has a mark in its first sectors, so of its boot partition only the kernels are compared.
+const DIGESTS: &str = "head -c 2M /dev/vda | sha256sum; tail -c +4194305 /dev/vda2 | sha256sum; \
+    cat /root/marker; \
     find /usr/bin /etc /root -xdev -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum";
 
 /// A host, ready to be brought to a machine.
