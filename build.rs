@@ -10,7 +10,7 @@ use std::process::Command;
 /// Set for the inner build, which must not start another.
 const INNER: &str = "NEXUS_HOST_INNER_BUILD";
 /// What the inner programs are made of.
-const SOURCES: [&str; 22] = [
+const SOURCES: [&str; 23] = [
     "src/agent",
     "src/bin/nexus-agent.rs",
     "src/bin/nexus-init.rs",
@@ -23,6 +23,7 @@ const SOURCES: [&str; 22] = [
     "src/generation",
     "src/health",
     "src/image/boot_entries.rs",
+    "src/image/cpio.rs",
     "src/image/inodes.rs",
     "src/image/segment.rs",
     "src/lib.rs",

@@ -21,10 +21,12 @@
 //! | `eval` | checked values + templates → `System` | none |
 //! | `lower` | `System` + lock → recipes and generated files | none |
 //! | `image` | trees → bytes: EROFS, ext4, cpio, GPT | none |
+//! | `install` | facts about a machine, what a host needs → findings, steps of a takeover | none |
 //! | `exec` | the edge: store on disk, network, sandbox, processes | all of them |
 //! | `agent` | `nexus-agent`, the program on the host: imports, activates, goes back | through `exec` |
 //! | `ssh` | commands on other machines: libssh2, or the user's own `ssh` | network |
 //! | `deploy` | what to do with which hosts in which order; the other end of the agent's conversation | through `ssh` |
+//! | `takeover` | carries out the plan of a takeover, through a shell on the machine | through the shell |
 //! | `vm` | test machines in QEMU | through `exec` |
 //! | `cli` | one file per verb; the only printing | printing |
 
@@ -61,6 +63,7 @@ pub mod exec {
 #[cfg(all(feature = "agent", not(feature = "builder")))]
 pub mod image {
     pub mod boot_entries;
+    pub mod cpio;
     pub mod inodes;
     pub mod segment;
 }
@@ -80,6 +83,8 @@ pub mod exec;
 #[cfg(feature = "builder")]
 pub mod image;
 #[cfg(feature = "builder")]
+pub mod install;
+#[cfg(feature = "builder")]
 pub mod lower;
 #[cfg(feature = "secrets")]
 pub mod secrets;
@@ -89,5 +94,7 @@ pub mod sops;
 pub mod spec;
 #[cfg(feature = "builder")]
 pub mod ssh;
+#[cfg(feature = "builder")]
+pub mod takeover;
 #[cfg(feature = "builder")]
 pub mod vm;

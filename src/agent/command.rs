@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
@@ -21,9 +22,10 @@ use super::policy::{Allowed, allowed};
 use super::returning;
 use super::state;
 use super::status;
+use super::takeover::{self, kexec};
 use super::trees::{InPlace, Stage};
 use crate::generation::{GenerationNumber, Level, Nonce};
-use crate::store::StorePath;
+use crate::store::{Sha256Digest, StorePath};
 use crate::switch::Policy;
 
 /// What `help` says.
@@ -43,10 +45,25 @@ nexus-agent COMMAND: changes this host from within (docs/agent-protocol.md)
   pin N, unpin N                  keeps a generation from being collected, or not
   gc [--keep K] [--dry-run]       forgets old generations and removes what only they needed
   check [NAME…] [--once] [--json] the host's own health checks, all or some
+  takeover-load, takeover-go, takeover-forget, write-disk DEVICE
+                                  for `nexus-host install`
 ";
 /// Options that have a value.
-const WITH_VALUE: [&str; 8] =
-    ["nonce", "window", "level", "expect", "by", "commit", "from", "keep"];
+const WITH_VALUE: [&str; 13] = [
+    "nonce",
+    "window",
+    "level",
+    "expect",
+    "by",
+    "commit",
+    "from",
+    "keep",
+    "kernel-bytes",
+    "initrd-bytes",
+    "sha256",
+    "command-line",
+    "carry",
+];
 /// Options that have none.
 const FLAGS: [&str; 7] = ["json", "trial", "again", "detach", "dry-run", "boot-only", "once"];
 /// Seconds of a window when none is given, and its limits.
@@ -186,6 +203,10 @@ pub fn run(places: &Places, words: &[String], streams: &mut Streams<'_>) -> Resu
         "return" => returning::unconfirmed(places, &words.nonce()?)?,
         "boot" => confirmation::after_boot(places)?,
         "bless" => confirmation::bless(places)?,
+        "takeover-load" => takeover_load(&words, streams)?,
+        "takeover-go" => kexec::go(places)?,
+        "takeover-forget" => kexec::forget(places)?,
+        "write-disk" => takeover::write_disk(places, words.argument("a disk")?, streams)?,
         other => return Err(AgentError::Usage(format!("`{other}` is not a command"))),
     }
     Ok(EXIT_DONE)
@@ -346,6 +367,23 @@ fn gc(places: &Places, words: &Words, streams: &mut Streams<'_>) -> Result<(), A
     let paths: Vec<String> = collected.paths.iter().map(shown).collect();
     let told = json!({ "generations": numbers, "paths": paths, "nar_bytes": collected.nar_bytes });
     streams.say(&pretty(&told))
+}
+
+fn takeover_load(words: &Words, streams: &mut Streams<'_>) -> Result<(), AgentError> {
+    let needed = |name: &str| AgentError::Usage(format!("--{name} is missing"));
+    let bytes = |name: &str| words.number(name)?.ok_or_else(|| needed(name));
+    let text = |name: &str| words.text(name).ok_or_else(|| needed(name));
+    let (line, carry) = (text("command-line")?, words.text("carry"));
+    let sha256: Sha256Digest = words.number("sha256")?.ok_or_else(|| needed("sha256"))?;
+    let to_load = kexec::ToLoad {
+        kernel_bytes: bytes("kernel-bytes")?,
+        initrd_bytes: bytes("initrd-bytes")?,
+        sha256,
+        command_line: &line,
+        carry: carry.as_deref().map(Path::new),
+    };
+    kexec::load(&to_load, streams.input)?;
+    streams.say(&json!({ "event": "loaded" }).to_string())
 }
 
 fn check(places: &Places, words: &Words, streams: &mut Streams<'_>) -> Result<u8, AgentError> {

@@ -108,6 +108,22 @@ pub enum AgentError {
         /// What is wrong.
         problem: String,
     },
+    /// The stream that describes a disk does not.
+    #[error("line {line} of the disk's recipe: {problem}")]
+    Recipe {
+        /// One-based line, contents not counted.
+        line: u64,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A disk gives back something else than was written.
+    #[error("{} differs at byte {offset} from what was written", disk.display())]
+    DiskDiffers {
+        /// The disk.
+        disk: PathBuf,
+        /// The first such byte.
+        offset: u64,
+    },
     /// Contents that arrived are not what was announced.
     #[error("{what} has arrived with other contents than announced")]
     Damaged {
@@ -167,9 +183,12 @@ impl AgentError {
     /// The exit code of a command that ends with this; nothing was changed by then.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::StorePath(_) | Self::Nonce(_) | Self::Import { .. } => {
-                EXIT_USAGE
-            }
+            Self::Usage(_)
+            | Self::StorePath(_)
+            | Self::Nonce(_)
+            | Self::Import { .. }
+            | Self::Recipe { .. } => EXIT_USAGE,
+            Self::DiskDiffers { .. } => EXIT_UNKNOWN,
             Self::Busy { .. } => EXIT_BUSY,
             _ => EXIT_UNCHANGED,
         }

@@ -40,5 +40,6 @@ pub mod service_manager;
 pub mod stage;
 pub mod state;
 pub mod status;
+pub mod takeover;
 pub mod trees;
 pub mod unit_files;

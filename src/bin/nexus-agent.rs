@@ -9,7 +9,14 @@ fn main() -> std::process::ExitCode {
 
     exit_on_bug("nexus-agent", |bug| eprintln!("{}", in_words(&bug.causes(), Some(REPORT))));
 
-    let words: Vec<String> = std::env::args().skip(1).collect();
+    let mut words = std::env::args();
+    let name = words.next().unwrap_or_default();
+    let words: Vec<String> = words.collect();
+    if name == nexus_host::agent::takeover::kexec::LAST_PROGRAM {
+        let verb = words.first().map_or("", String::as_str);
+        eprintln!("error: {}", nexus_host::agent::takeover::kexec::last_program(verb));
+        return 1.into();
+    }
     let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
     let mut streams = Streams { input: &mut stdin.lock(), output: &mut stdout.lock() };
     match run(&Places::host(), &words, &mut streams) {

@@ -9,6 +9,12 @@ use thiserror::Error;
 pub const ROOT: &str = "nexus.root";
 /// Says which system to boot: its full store path.
 pub const SYSTEM: &str = "nexus.system";
+/// What [`ROOT`] is when the root partition's contents came with the initrd and stay in memory.
+pub const MEMORY: &str = "memory";
+/// Says after how many seconds the machine reboots unless [`super::STAY`] is there by then.
+pub const RETURN: &str = "nexus.return";
+/// Names the attempt that started this kernel, for whoever looks whether it is the one it started.
+pub const ATTEMPT: &str = "nexus.attempt";
 
 /// What the command line tells `nexus-init`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +25,8 @@ pub struct BootArguments {
     pub system: String,
     /// Program to hand over to.
     pub init: String,
+    /// Seconds until the machine reboots by itself; `None` when it stays.
+    pub return_seconds: Option<u32>,
 }
 
 /// How the root partition is found.
@@ -30,6 +38,8 @@ pub enum RootDevice {
     PartitionUuid(String),
     /// By the UUID of its ext4 file system, 32 lower-case hexadecimal digits.
     FileSystemUuid(String),
+    /// There is none: its contents lie in the initrd, below `disk/`.
+    Memory,
 }
 
 /// A command line that `nexus-init` cannot follow.
@@ -39,11 +49,14 @@ pub enum ArgumentsError {
     #[error("the kernel command line has no {0}=")]
     Missing(&'static str),
     /// The root is named in a way that we do not know.
-    #[error("{ROOT}={0} is none of PARTLABEL=…, PARTUUID=…, UUID=…")]
+    #[error("{ROOT}={0} is none of PARTLABEL=…, PARTUUID=…, UUID=…, {MEMORY}")]
     Root(String),
     /// The system is not a path in the store.
     #[error("{SYSTEM}={0} is not a path right below /nix/store")]
     System(String),
+    /// The time to return after is no number of seconds.
+    #[error("{RETURN}={0} is no number of seconds")]
+    Return(String),
 }
 
 impl BootArguments {
@@ -65,11 +78,19 @@ impl BootArguments {
             root: root_device(root)?,
             system: system_name(system)?,
             init: value("init").unwrap_or("/usr/lib/systemd/systemd").to_owned(),
+            return_seconds: value(RETURN).map(seconds).transpose()?,
         })
     }
 }
 
+fn seconds(text: &str) -> Result<u32, ArgumentsError> {
+    text.parse().map_err(|_| ArgumentsError::Return(text.to_owned()))
+}
+
 fn root_device(text: &str) -> Result<RootDevice, ArgumentsError> {
+    if text == MEMORY {
+        return Ok(RootDevice::Memory);
+    }
     let fail = || ArgumentsError::Root(text.to_owned());
     let (kind, value) = text.split_once('=').ok_or_else(fail)?;
     match kind {

@@ -19,6 +19,8 @@ pub const PERSISTENT: [(&str, u32); 5] =
     [("nix", 0o755), ("var", 0o755), ("home", 0o755), ("root", 0o700), ("srv", 0o755)];
 /// Where the machine id is kept; systemd sees it at `/etc/machine-id`.
 pub const MACHINE_ID: &str = "var/lib/nexus-host/machine-id";
+/// A system that runs from memory stays, and does not reboot by itself, once this file is there.
+pub const STAY: &str = "run/nexus-host/stay";
 /// Optional file of a system: directories to make in `/`, one a line, for further mounts.
 pub const MOUNT_POINTS: &str = "mount-points";
 /// Directories of `/` and their modes.

@@ -68,6 +68,7 @@ pub(crate) enum Verb {
     Lock(Lock),
     Build(Build),
     Test(Test),
+    Install(Install),
     Deploy(super::deploy::arguments::Deploy),
     Status(super::deploy::arguments::Status),
     Rollback(super::deploy::arguments::Rollback),
@@ -204,6 +205,53 @@ pub(crate) enum FirmwareChoice {
     Bios,
     /// OVMF
     Uefi,
+}
+
+/// Turn a machine that runs another Linux into a host
+///
+/// Starts the host from the machine's memory first, with its own network, firewall and keys. Only when you can
+/// log in to it there, its disk is written; else the machine reboots by itself into what it ran before. Needs
+/// nothing installed there but systemd and a shell. Shows what it found and what it would do, and asks.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a word of the command line")]
+pub(crate) struct Install {
+    /// The host that the machine becomes
+    pub(crate) host: String,
+
+    /// The machine as it is, and who logs in: root, or somebody who may use `sudo`
+    #[arg(long, value_name = "[USER@]HOST[:PORT]")]
+    pub(crate) ssh: crate::spec::SshAddress,
+
+    #[command(flatten)]
+    pub(crate) login: super::deploy::arguments::Login,
+
+    /// Write this disk [default: the one that the old system is on]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) disk: Option<String>,
+
+    /// Keep the machine's SSH host key, so that `known_hosts` stays right
+    #[arg(long)]
+    pub(crate) keep_host_key: bool,
+
+    /// The host's identity, for its secrets [default: where `secrets add-host` put it]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) identity: Option<PathBuf>,
+
+    /// Seconds after which the machine goes back when nobody could log in
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(60..=3600))]
+    pub(crate) return_after: u32,
+
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+
+    /// Use only what earlier runs have fetched
+    #[arg(long)]
+    pub(crate) offline: bool,
 }
 
 /// Say which input makes two systems differ

@@ -8,10 +8,10 @@ pub(super) const FILES_WRONG: u8 = 1;
 pub(super) const USAGE: u8 = 2;
 /// Locking, fetching or building failed; nothing half-done is left.
 pub(super) const BUILD_FAILED: u8 = 3;
-/// A machine could not be changed; it runs what it ran before.
-pub(super) const UNCHANGED: u8 = 4;
-/// What state a machine is in is not known.
-pub(super) const UNKNOWN: u8 = 5;
+/// It failed; the machine runs what it ran before.
+pub(super) const MACHINE_UNCHANGED: u8 = 4;
+/// It failed, and the machine is not what it was, or nobody knows what it is.
+pub(super) const MACHINE_UNKNOWN: u8 = 5;
 /// A test or check failed.
 pub(super) const CHECK_FAILED: u8 = 6;
 /// A bug of nexus-host.

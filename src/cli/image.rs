@@ -8,12 +8,14 @@ use super::report::Failure;
 use super::session::{Session, explain_workspace};
 use super::workspace::Workspace;
 use crate::exec::debs::LockedDebs;
-use crate::exec::disk::{DiskImageError, DiskRequest, Form, PrivateImage, disk_image};
+use crate::exec::disk::{DiskImageError, DiskRequest, Form, PrivateImage, disk_image, disk_layout};
 use crate::exec::engine::Engine;
 use crate::exec::fetch::FetchOptions;
+use crate::exec::rehearsal::{Rehearsal, rehearsal};
 use crate::exec::sources::sources;
 use crate::exec::store::Store;
 use crate::image::plan::DiskPlan;
+use crate::image::segment::Layout;
 
 /// The plan of every host that has none of its own, and what it says when the workspace has none.
 const DEFAULT_PLAN: &str = include_str!("../../images/default.toml");
@@ -39,6 +41,49 @@ pub(super) fn make(
 ) -> Result<PathBuf, Failure> {
     let host = built.system.name.as_str();
     let plan = plan(workspace, host)?;
+    let form = match format {
+        ImageFormat::Raw => Form::Raw,
+        ImageFormat::Qcow2 => Form::Qcow2,
+    };
+    let (system, lock) = (&built.path, &built.lock);
+    let request = DiskRequest { host, system, lock, plan: &plan, form, private };
+    with_engine(session, workspace, store, (built, offline), |engine| disk_image(engine, &request))
+}
+
+/// What a machine is taken over with.
+pub(super) struct Parts {
+    /// The initrd that is the whole host.
+    pub(super) rehearsal: Rehearsal,
+    /// Its disk.
+    pub(super) layout: Layout,
+}
+
+/// Makes what a machine is taken over with; `offline` forbids the network.
+pub(super) fn make_parts(
+    session: &Session<'_>,
+    workspace: &Workspace,
+    store: &Store,
+    built: &Built,
+    offline: bool,
+) -> Result<Parts, Failure> {
+    let host = built.system.name.as_str();
+    let plan = plan(workspace, host)?;
+    let (system, lock) = (&built.path, &built.lock);
+    let request = DiskRequest { host, system, lock, plan: &plan, form: Form::Raw, private: None };
+    with_engine(session, workspace, store, (built, offline), |engine| {
+        let layout = disk_layout(engine, &request)?;
+        Ok(Parts { rehearsal: rehearsal(engine, host, system, lock)?, layout })
+    })
+}
+
+/// Lets `work` make things of what the host's lock pins.
+fn with_engine<T>(
+    session: &Session<'_>,
+    workspace: &Workspace,
+    store: &Store,
+    (built, offline): (&Built, bool),
+    work: impl FnOnce(&Engine<'_>) -> Result<T, DiskImageError>,
+) -> Result<T, Failure> {
     let sources =
         sources(&built.system, &session.environment, &workspace.root).map_err(Failure::files)?;
     let fetcher = session.fetcher(FetchOptions { offline, ..FetchOptions::default() })?;
@@ -50,13 +95,7 @@ pub(super) fn make(
         progress: session.ui,
         interrupt: &session.interrupt,
     };
-    let form = match format {
-        ImageFormat::Raw => Form::Raw,
-        ImageFormat::Qcow2 => Form::Qcow2,
-    };
-    let (system, lock) = (&built.path, &built.lock);
-    let request = DiskRequest { host, system, lock, plan: &plan, form, private };
-    disk_image(&engine, &request).map_err(explain)
+    work(&engine).map_err(explain)
 }
 
 /// The plan of `images/HOST.toml`, else of `images/default.toml`, else the built-in one.

@@ -14,6 +14,7 @@ mod hosts;
 mod identity_image;
 mod image;
 mod init;
+mod install;
 mod keep;
 mod lock;
 mod man;
@@ -71,6 +72,7 @@ fn dispatch(session: &Session<'_>, verb: Verb) -> Result<(), Failure> {
         Verb::Lock(arguments) => lock::run(session, &arguments),
         Verb::Build(arguments) => build::run(session, &arguments),
         Verb::Test(arguments) => test::run(session, &arguments),
+        Verb::Install(arguments) => install::run(session, &arguments),
         Verb::Deploy(arguments) => deploy::run(session, &arguments),
         Verb::Status(arguments) => deploy::status(session, &arguments),
         Verb::Rollback(arguments) => deploy::rollback(session, &arguments),

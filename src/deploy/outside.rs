@@ -169,7 +169,7 @@ mod tests {
              "vantage": "outside", "within_seconds": 60},
             {"name": "c", "probe": {"kind": "command", "exec": []}, "vantage": "outside", "within_seconds": 0}]}"#;
         let checks = OutsideCheck::all_of(text).unwrap();
-        let names: Vec<&str> = checks.iter().map(|check| check.name()).collect();
+        let names: Vec<&str> = checks.iter().map(OutsideCheck::name).collect();
         assert_eq!(names, ["b", "c"]);
         let now = Instant::now();
         let at_home = checks[0].make("127.0.0.1", now, &Interrupt::default()).unwrap();

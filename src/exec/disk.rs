@@ -3,7 +3,7 @@
 //! Images lie in `images/` beside the store, named by the digest of all that goes into them; one that
 //! is there already is not made again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -20,7 +20,7 @@ use crate::image::boot_entries::{BootEntry, BootFile, BootMenu, BootMenuError, e
 use crate::image::disk::{DiskContents, DiskError, layout};
 use crate::image::inodes::complete;
 use crate::image::plan::DiskPlan;
-use crate::image::segment::{ImageTree, Source, image_tree};
+use crate::image::segment::{Data, ImageTree, Layout, Source, image_tree};
 use crate::image::{grub, qcow2};
 use crate::lower::graph::{epoch_of, image_graph};
 use crate::sops::SecretBytes;
@@ -115,6 +115,35 @@ pub enum DiskImageError {
     StorePath(#[from] StorePathError),
 }
 
+/// A disk as pieces of the system's own closure, and bytes; what no piece covers is zero.
+///
+/// Whoever has the closure alone, as the host itself has, can write it.
+///
+/// # Errors
+///
+/// As [`disk_image`].
+pub fn disk_layout(
+    engine: &Engine<'_>,
+    request: &DiskRequest<'_>,
+) -> Result<Layout, DiskImageError> {
+    let (core, tools) = image_tools(engine, request.lock)?;
+    let mut layout = layout_with(engine, request, &core, &tools.iter().collect::<Vec<_>>())?;
+    let closure = engine.store.closure(std::slice::from_ref(request.system))?;
+    let closure: BTreeSet<StorePath> = closure.into_iter().collect();
+    for segment in &mut layout.segments {
+        if let Data::File { file, start, length } = &segment.data
+            && !closure.contains(&file.path)
+        {
+            // A boot loader, of some hundred kilobytes.
+            let bytes = read_limited(&real(engine, file), BOOT_FILE_BYTES_MAX)?;
+            let position = |at: u64| usize::try_from(at).expect("a position in memory");
+            let piece = bytes[position(*start)..position(start + length)].to_vec();
+            segment.data = Data::Bytes(piece);
+        }
+    }
+    Ok(layout)
+}
+
 /// Makes the image, or finds it made.
 ///
 /// # Errors
@@ -124,33 +153,16 @@ pub fn disk_image(
     engine: &Engine<'_>,
     request: &DiskRequest<'_>,
 ) -> Result<PathBuf, DiskImageError> {
-    let tools = image_graph(request.lock)?;
-    let outputs = engine.realise(&tools.graph)?;
-    let core = &outputs[tools.core.index()];
-    let tool_paths: Vec<&StorePath> = tools.tools.iter().map(|id| &outputs[id.index()]).collect();
+    let (core, tools) = image_tools(engine, request.lock)?;
+    let tool_paths: Vec<&StorePath> = tools.iter().collect();
     let (target, mode) = match request.private {
         Some(private) => (private.target.to_owned(), PRIVATE_MODE),
-        None => (target(engine, request, core, &tool_paths), SHARED_MODE),
+        None => (target(engine, request, &core, &tool_paths), SHARED_MODE),
     };
     if request.private.is_none() && target.exists() {
         return Ok(target);
     }
-    let boot_image = format!("data/{}/{BOOT_IMAGE}", grub::DIRECTORY);
-    let boot_image = tool_file(engine, &tool_paths, &boot_image)?;
-    let boot_image = read_limited(&real(engine, &boot_image), BOOT_FILE_BYTES_MAX)?;
-    let core = read_limited(&engine.store.real_path(core), BOOT_FILE_BYTES_MAX)?;
-    let epoch = epoch_of(request.lock);
-    let menu = boot_menu(engine, request, tool_file(engine, &tool_paths, SYSTEMD_BOOT)?)?;
-    let esp = esp_tree(&menu, epoch)?;
-    let root = root_tree(engine, request, epoch)?;
-    let contents = DiskContents {
-        host: request.host,
-        epoch,
-        grub: (&boot_image, &core),
-        esp: &esp,
-        root: &root,
-    };
-    let mut layout = layout(request.plan, &contents)?;
+    let mut layout = layout_with(engine, request, &core, &tool_paths)?;
     if request.form == Form::Qcow2 {
         layout = qcow2::wrap(&layout);
     }
@@ -161,6 +173,41 @@ pub fn disk_image(
     let store = engine.store.root().join("nix/store");
     write((&target, mode), &layout, &store, engine.interrupt, &*task)?;
     Ok(target)
+}
+
+/// GRUB's core for a BIOS, and the unpacked tools of a lock.
+fn image_tools(
+    engine: &Engine<'_>,
+    lock: &Lock,
+) -> Result<(StorePath, Vec<StorePath>), DiskImageError> {
+    let graph = image_graph(lock)?;
+    let outputs = engine.realise(&graph.graph)?;
+    let tools = graph.tools.iter().map(|id| outputs[id.index()].clone()).collect();
+    Ok((outputs[graph.core.index()].clone(), tools))
+}
+
+fn layout_with(
+    engine: &Engine<'_>,
+    request: &DiskRequest<'_>,
+    core: &StorePath,
+    tools: &[&StorePath],
+) -> Result<Layout, DiskImageError> {
+    let boot_image = format!("data/{}/{BOOT_IMAGE}", grub::DIRECTORY);
+    let boot_image = tool_file(engine, tools, &boot_image)?;
+    let boot_image = read_limited(&real(engine, &boot_image), BOOT_FILE_BYTES_MAX)?;
+    let core = read_limited(&engine.store.real_path(core), BOOT_FILE_BYTES_MAX)?;
+    let epoch = epoch_of(request.lock);
+    let menu = boot_menu(engine, request, tool_file(engine, tools, SYSTEMD_BOOT)?)?;
+    let esp = esp_tree(&menu, epoch)?;
+    let root = root_tree(engine, (request.system, request.private), epoch)?;
+    let contents = DiskContents {
+        host: request.host,
+        epoch,
+        grub: (&boot_image, &core),
+        esp: &esp,
+        root: &root,
+    };
+    Ok(layout(request.plan, &contents)?)
 }
 
 /// The file's place, by the digest of everything that goes into it.
@@ -261,12 +308,11 @@ fn linked_file(engine: &Engine<'_>, link: &Path) -> Result<Option<BootFile>, Dis
 
 /// The root partition: the closure, the first generation, empty places for what persists, and the
 /// identity when it is to have one.
-fn root_tree(
+pub(super) fn root_tree(
     engine: &Engine<'_>,
-    request: &DiskRequest<'_>,
+    (system, private): (&StorePath, Option<PrivateImage<'_>>),
     epoch: u64,
 ) -> Result<ImageTree, DiskImageError> {
-    let system = request.system;
     let closure = engine.store.closure(std::slice::from_ref(system))?;
     let store = engine.store.root().join("nix/store");
     let mut tree = image_tree(store_tree(&store, &closure)?);
@@ -290,7 +336,7 @@ fn root_tree(
     let registration = registration(engine, &closure)?;
     let file = Node::File(Source::Bytes(registration.into_bytes()));
     tree.insert(path("nix/var/nexus-host/registration"), entry(0o644, file));
-    if let Some(private) = request.private {
+    if let Some(private) = private {
         let file = Node::File(Source::Bytes(private.identity.expose().clone()));
         tree.insert(path(IDENTITY), entry(0o600, file));
     }

@@ -177,7 +177,7 @@ struct Opened {
     path: PathBuf,
 }
 
-fn path_of(store: &Path, file: &StoreFile) -> PathBuf {
+pub(super) fn path_of(store: &Path, file: &StoreFile) -> PathBuf {
     let path = store.join(file.path.as_str());
     if file.inner.is_root() { path } else { path.join(file.inner.to_path()) }
 }

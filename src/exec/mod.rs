@@ -13,6 +13,7 @@ pub mod interrupt;
 pub mod locking;
 pub mod process;
 pub mod progress;
+pub mod rehearsal;
 pub mod revision;
 pub mod sandbox;
 pub mod secrets;

@@ -26,48 +26,70 @@ impl CpioEntry {
     }
 }
 
+/// What a file, directory or symbolic link is, beside its contents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CpioHeader<'a> {
+    /// Position in the archive, from 1 on.
+    pub number: usize,
+    /// Path without a slash in front.
+    pub path: &'a [u8],
+    /// Type and permission bits, as in `st_mode`.
+    pub mode: u32,
+    /// Seconds since 1970.
+    pub mtime: u32,
+    /// Bytes of contents; of the target, for a link.
+    pub bytes: u32,
+}
+
+impl CpioHeader<'_> {
+    /// What stands in front of the contents; these are followed by [`padding`].
+    pub fn to_bytes(self) -> Vec<u8> {
+        let number = u32::try_from(self.number).expect("no archive has so many entries");
+        header([number, self.mode, self.mtime, self.bytes], self.path)
+    }
+}
+
+/// Zeros behind `bytes` of contents: every part begins at a multiple of four.
+pub fn padding(bytes: u64) -> &'static [u8] {
+    const ZEROS: [u8; 3] = [0; 3];
+    let missing = bytes.next_multiple_of(4) - bytes;
+    &ZEROS[..usize::try_from(missing).expect("at most three")]
+}
+
+/// What ends an archive.
+pub fn trailer() -> Vec<u8> {
+    header([0; 4], b"TRAILER!!!")
+}
+
 /// The archive of `entries`, in their order: directories before what they hold.
 pub fn cpio(entries: &[CpioEntry]) -> Vec<u8> {
     let mut archive = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
-        add(&mut archive, index + 1, entry);
+        let CpioEntry { path, mode, contents } = entry;
+        let bytes = u32::try_from(contents.len()).expect("nothing in an initrd is so large");
+        let (number, path) = (index + 1, path.as_bytes());
+        let header = CpioHeader { number, path, mode: *mode, mtime: 0, bytes };
+        archive.extend_from_slice(&header.to_bytes());
+        archive.extend_from_slice(contents);
+        archive.extend_from_slice(padding(u64::from(bytes)));
     }
-    let end = CpioEntry { path: "TRAILER!!!".into(), mode: 0, contents: Vec::new() };
-    add(&mut archive, 0, &end);
+    archive.extend_from_slice(&trailer());
     archive
 }
 
-fn add(archive: &mut Vec<u8>, inode: usize, entry: &CpioEntry) {
-    let links = if entry.mode & 0o170_000 == 0o040_000 { 2 } else { 1 };
-    let fields = [
-        inode,
-        usize::try_from(entry.mode).expect("a mode fits"),
-        0,
-        0,
-        links,
-        0,
-        entry.contents.len(),
-        0,
-        0,
-        0,
-        0,
-        entry.path.len() + 1,
-        0,
-    ];
-    archive.extend_from_slice(b"070701");
+/// Inode number, mode, time and size, then the path.
+fn header([inode, mode, mtime, bytes]: [u32; 4], path: &[u8]) -> Vec<u8> {
+    let links = if mode & 0o170_000 == 0o040_000 { 2 } else { 1 };
+    let path_bytes = u32::try_from(path.len() + 1).expect("a path is short");
+    let fields = [inode, mode, 0, 0, links, mtime, bytes, 0, 0, 0, 0, path_bytes, 0];
+    let mut header = b"070701".to_vec();
     for field in fields {
-        archive.extend_from_slice(format!("{field:08X}").as_bytes());
+        header.extend_from_slice(format!("{field:08X}").as_bytes());
     }
-    archive.extend_from_slice(entry.path.as_bytes());
-    archive.push(0);
-    pad(archive);
-    archive.extend_from_slice(&entry.contents);
-    pad(archive);
-}
-
-/// Every part begins at a multiple of four.
-fn pad(archive: &mut Vec<u8>) {
-    archive.resize(archive.len().next_multiple_of(4), 0);
+    header.extend_from_slice(path);
+    header.push(0);
+    header.resize(header.len().next_multiple_of(4), 0);
+    header
 }
 
 #[cfg(test)]

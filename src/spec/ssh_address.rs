@@ -25,6 +25,12 @@ pub struct SshAddressError {
 }
 
 impl SshAddress {
+    /// The same machine, as `user` at `port`.
+    #[must_use]
+    pub fn with(&self, user: Option<String>, port: u16) -> Self {
+        Self { user, host: self.host.clone(), port: Some(port) }
+    }
+
     /// The user, when said.
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()

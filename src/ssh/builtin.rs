@@ -12,7 +12,7 @@ use ssh2::{ErrorCode, MethodType, Session};
 
 use super::known_hosts::HostKey;
 use super::select::{Target, judge_key};
-use super::{Connection, ERRORS_BYTES_MAX, Ended, Remote, SILENCE, SshError, Transport};
+use super::{Connection, ERRORS_BYTES_MAX, Ended, Remote, SshError, Transport, patience};
 use crate::exec::interrupt::{Interrupt, Interrupted};
 
 /// How long a TCP connection may take to come about.
@@ -189,7 +189,7 @@ impl Connection for Login {
         let broken = |error: ssh2::Error| SshError::Broken(error.into());
         let mut channel = self.session.channel_session().map_err(broken)?;
         channel.exec(command).map_err(broken)?;
-        Ok(Box::new(Running { login: self, channel, errors: Vec::new() }))
+        Ok(Box::new(Running { login: self, channel, errors: Vec::new(), deadline: None }))
     }
 }
 
@@ -205,6 +205,7 @@ struct Running<'l> {
     login: &'l Login,
     channel: ssh2::Channel,
     errors: Vec<u8>,
+    deadline: Option<Instant>,
 }
 
 impl Running<'_> {
@@ -214,13 +215,13 @@ impl Running<'_> {
         mut action: impl FnMut(&mut ssh2::Channel) -> io::Result<T>,
     ) -> io::Result<T> {
         self.login.session.set_timeout(LOOK_MILLISECONDS);
-        let begun = Instant::now();
+        let until = patience(self.deadline);
         loop {
             if self.login.interrupt.is_set() {
                 return Err(io::Error::other(Interrupted));
             }
             match action(&mut self.channel) {
-                Err(error) if is_timeout(&error) && begun.elapsed() < SILENCE => {}
+                Err(error) if is_timeout(&error) && Instant::now() < until => {}
                 other => return other,
             }
         }
@@ -272,6 +273,10 @@ impl Remote for Running<'_> {
     fn close_input(&mut self) -> Result<(), SshError> {
         self.login.session.set_timeout(SEND_MILLISECONDS);
         self.channel.send_eof().map_err(|error| SshError::Broken(error.into()))
+    }
+
+    fn limit(&mut self, within: Duration) {
+        self.deadline = Some(Instant::now() + within);
     }
 
     fn finish(mut self: Box<Self>) -> Result<Ended, SshError> {

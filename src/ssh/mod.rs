@@ -16,7 +16,7 @@ mod select;
 mod tests;
 
 use std::io::{Read, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use builtin::Builtin;
 pub use error::SshError;
@@ -62,6 +62,9 @@ pub trait Remote: Read + Write {
     /// When the connection is broken.
     fn close_input(&mut self) -> Result<(), SshError>;
 
+    /// Ends reading with an error of kind `TimedOut` when the command has not ended within this time from now.
+    fn limit(&mut self, within: Duration);
+
     /// Waits for the end; what it still writes to standard output is dropped.
     ///
     /// # Errors
@@ -81,6 +84,12 @@ pub struct Ended {
 
 /// How long a command may say nothing, before the connection counts as broken although it does not look so.
 const SILENCE: Duration = Duration::from_secs(600);
+/// When a wait ends that begins now, for a command that may last until `deadline`.
+fn patience(deadline: Option<Instant>) -> Instant {
+    let silence = Instant::now() + SILENCE;
+    deadline.map_or(silence, |deadline| deadline.min(silence))
+}
+
 /// Most bytes that are kept of standard error.
 const ERRORS_BYTES_MAX: usize = 64 << 10;
 

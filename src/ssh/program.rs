@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tempfile::TempDir;
 
 use super::select::Options;
-use super::{Connection, ERRORS_BYTES_MAX, Ended, Remote, SILENCE, SshError, Transport};
+use super::{Connection, ERRORS_BYTES_MAX, Ended, Remote, SshError, Transport, patience};
 use crate::exec::environment::Environment;
 use crate::exec::files::{FileError, write_atomic};
 use crate::exec::interrupt::{Interrupt, Interrupted};
@@ -45,7 +45,7 @@ const FAILED: i32 = 255;
 /// The `ssh` program for one machine.
 #[derive(Debug, Clone)]
 pub struct Program {
-    program: PathBuf,
+    file: PathBuf,
     address: SshAddress,
     options: Options,
     environment: Environment,
@@ -53,16 +53,16 @@ pub struct Program {
 }
 
 impl Program {
-    /// Uses `program` for `address`; connects to nothing yet.
+    /// Uses the program `file` for `address`; connects to nothing yet.
     pub fn new(
-        program: PathBuf,
+        file: PathBuf,
         address: &SshAddress,
         options: &Options,
         environment: &Environment,
         interrupt: &Interrupt,
     ) -> Self {
         Self {
-            program,
+            file,
             address: address.clone(),
             options: options.clone(),
             environment: environment.clone(),
@@ -72,7 +72,7 @@ impl Program {
 
     /// A command with the user's environment, that Ctrl-C of the terminal does not reach.
     fn command(&self, directory: &Path) -> Command {
-        let mut command = process::command(self.program.as_os_str());
+        let mut command = process::command(self.file.as_os_str());
         command.envs(self.environment.variables()).process_group(0);
         command.arg("-S").arg(directory.join(SOCKET));
         command
@@ -132,7 +132,7 @@ impl Transport for Program {
         self.target(&mut command);
         let errors = errors_file(&directory)?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(copy(&errors, &directory)?);
-        let start = |source| SshError::Start { program: self.program.clone(), source };
+        let start = |source| SshError::Start { program: self.file.clone(), source };
         let master = Master(command.spawn().map_err(start)?);
         let mut login = Login { transport: self.clone(), master, directory };
         login.wait(errors)?;
@@ -218,11 +218,18 @@ impl Connection for Login {
         ssh.arg(command);
         let errors = errors_file(&self.directory)?;
         ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(copy(&errors, &self.directory)?);
-        let start = |source| SshError::Start { program: self.transport.program.clone(), source };
+        let start = |source| SshError::Start { program: self.transport.file.clone(), source };
         let mut child = ssh.spawn().map_err(start)?;
         let (input, output) = (child.stdin.take(), child.stdout.take());
         let interrupt = self.transport.interrupt.clone();
-        Ok(Box::new(Running { child: Master(child), input, output, errors, interrupt }))
+        Ok(Box::new(Running {
+            child: Master(child),
+            input,
+            output,
+            errors,
+            interrupt,
+            deadline: None,
+        }))
     }
 }
 
@@ -233,13 +240,14 @@ struct Running {
     output: Option<ChildStdout>,
     errors: File,
     interrupt: Interrupt,
+    deadline: Option<Instant>,
 }
 
 impl Read for Running {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(output) = &mut self.output else { return Ok(0) };
-        let begun = Instant::now();
-        while begun.elapsed() < SILENCE {
+        let until = patience(self.deadline);
+        while Instant::now() < until {
             if self.interrupt.is_set() {
                 return Err(io::Error::other(Interrupted));
             }
@@ -272,6 +280,10 @@ impl Remote for Running {
     fn close_input(&mut self) -> Result<(), SshError> {
         drop(self.input.take());
         Ok(())
+    }
+
+    fn limit(&mut self, within: Duration) {
+        self.deadline = Some(Instant::now() + within);
     }
 
     fn finish(mut self: Box<Self>) -> Result<Ended, SshError> {

@@ -106,9 +106,10 @@ fn target(
     let own = folder.join("known_hosts");
     let mut known = KnownHosts::default();
     if options.host_keys.is_empty() {
-        let files = match config.known_hosts.is_empty() {
-            true => vec![own.clone(), PathBuf::from("/etc/ssh/ssh_known_hosts")],
-            false => config.known_hosts,
+        let files = if config.known_hosts.is_empty() {
+            vec![own.clone(), PathBuf::from("/etc/ssh/ssh_known_hosts")]
+        } else {
+            config.known_hosts
         };
         for file in files {
             known.read(&read_if_there(&file)?, &file.display().to_string());

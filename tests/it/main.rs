@@ -12,6 +12,7 @@ mod fetch;
 mod guest_shell;
 mod identity;
 mod image;
+mod install;
 mod modules;
 mod mutations;
 mod namespaces;

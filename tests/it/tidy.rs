@@ -22,10 +22,12 @@ const LAYERS: &[&str] = &[
     "eval",
     "lower",
     "image",
+    "install",
     "exec",
     "agent",
     "ssh",
     "deploy",
+    "takeover",
     "vm",
     "cli",
 ];
@@ -45,6 +47,7 @@ const PURE: &[&str] = &[
     "eval",
     "lower",
     "image",
+    "install",
 ];
 const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;

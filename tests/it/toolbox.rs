@@ -24,7 +24,9 @@ use nexus_host::exec::locking::{Locking, lock_tools};
 use nexus_host::exec::progress::Silent;
 use nexus_host::exec::sandbox::{self, Command, Input, Limits, Sandbox, Streams, Upper};
 use nexus_host::exec::store::Store;
-use nexus_host::lower::graph::tools_graph;
+use nexus_host::lower::graph::{image_graph, tools_graph};
+use nexus_host::lower::recipe::Graph;
+use nexus_host::store::StorePath;
 use rustix::fs::FlockOperation;
 
 use crate::identity::kept_directory;
@@ -164,6 +166,25 @@ pub(crate) fn layers() -> &'static [PathBuf] {
 
 /// Files of the tools that `lock` pins for `set`, topmost first; fetched and unpacked when they are not there.
 pub(crate) fn unpacked(lock: &Lock, set: &str, store: &Store) -> Vec<PathBuf> {
+    let outputs = realised(lock, store, &tools_graph(lock, set).unwrap());
+    outputs.iter().map(|path| store.real_path(path).join("data")).collect()
+}
+
+/// What a BIOS starts, made by the tools that `lock` pins.
+pub(crate) fn grub_core(lock: &Lock, store: &Store) -> Vec<u8> {
+    let graph = image_graph(lock).unwrap();
+    let outputs = realised(lock, store, &graph.graph);
+    fs::read(store.real_path(&outputs[graph.core.index()])).unwrap()
+}
+
+/// The outputs of a graph of tools.
+fn realised(lock: &Lock, store: &Store, graph: &Graph) -> Vec<StorePath> {
+    let outputs = with_engine(lock, store, |engine| engine.realise(graph));
+    outputs.unwrap_or_else(|error| panic!("no tools: {error}: {error:?}"))
+}
+
+/// Lets `work` make things of what `lock` pins.
+pub(crate) fn with_engine<T>(lock: &Lock, store: &Store, work: impl FnOnce(&Engine<'_>) -> T) -> T {
     let environment = environment();
     let (sources, interrupt) = (sources(&environment), Interrupt::default());
     let fetcher = fetcher(&environment, &kept_directory().join("shared"), &interrupt);
@@ -175,9 +196,7 @@ pub(crate) fn unpacked(lock: &Lock, set: &str, store: &Store) -> Vec<PathBuf> {
         progress: &Silent,
         interrupt: &interrupt,
     };
-    let outputs = engine.realise(&tools_graph(lock, set).unwrap());
-    let outputs = outputs.unwrap_or_else(|error| panic!("no tools: {error}: {error:?}"));
-    outputs.iter().map(|path| store.real_path(path).join("data")).collect()
+    work(&engine)
 }
 
 /// The indexes of trixie, its updates and its security updates, as they are today.

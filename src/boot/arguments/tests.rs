@@ -12,6 +12,7 @@ fn the_last_of_equal_names_counts() {
             root: RootDevice::PartitionLabel("nexus-root".into()),
             system: "abc-system-web".into(),
             init: "/bin/sh".into(),
+            return_seconds: None,
         })
     );
 }
@@ -24,6 +25,13 @@ fn a_file_system_is_named_by_its_uuid() {
 }
 
 #[test]
+fn a_system_in_memory_may_return() {
+    let line = "nexus.root=memory nexus.system=/nix/store/a nexus.return=300";
+    let parsed = BootArguments::parse(line).unwrap();
+    assert_eq!((parsed.root, parsed.return_seconds), (RootDevice::Memory, Some(300)));
+}
+
+#[test]
 fn what_is_wrong_is_named() {
     let check = |line: &str, expected: ArgumentsError| {
         assert_eq!(BootArguments::parse(line), Err(expected));
@@ -32,6 +40,10 @@ fn what_is_wrong_is_named() {
     check("nexus.root=PARTLABEL=a", ArgumentsError::Missing(SYSTEM));
     check("nexus.root=/dev/sda nexus.system=/nix/store/a", ArgumentsError::Root("/dev/sda".into()));
     check("nexus.root=UUID=12 nexus.system=/nix/store/a", ArgumentsError::Root("UUID=12".into()));
+    for seconds in ["", "-1", "5s", "99999999999"] {
+        let line = format!("nexus.root=memory nexus.system=/nix/store/a nexus.return={seconds}");
+        check(&line, ArgumentsError::Return(seconds.into()));
+    }
     for system in ["/etc", "/nix/store/", "/nix/store/..", "/nix/store/a/b"] {
         let line = format!("nexus.root=PARTLABEL=a nexus.system={system}");
         check(&line, ArgumentsError::System(system.into()));

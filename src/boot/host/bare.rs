@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use super::kernel;
 
 /// Numbers of system calls. Source: `arch/x86/entry/syscalls/syscall_64.tbl` of the kernel.
+const FORK: u64 = 57;
 const EXECVE: u64 = 59;
 const EXIT_GROUP: u64 = 231;
 
@@ -58,6 +59,25 @@ fn end() -> ! {
 fn exit() -> ! {
     // SAFETY: the call takes a number and does not return.
     unsafe { asm!("syscall", in("rax") EXIT_GROUP, in("rdi") 1, options(noreturn)) }
+}
+
+/// Starts `child` in a process of its own, which ends when it returns.
+#[expect(unsafe_code, reason = "rustix has no fork")]
+pub(super) fn start_process(child: impl FnOnce()) -> Result<(), Errno> {
+    let answer: i64;
+    // SAFETY: this program has one thread, so the copy is whole; the call changes the registers named.
+    unsafe {
+        asm!("syscall", inlateout("rax") FORK => answer, lateout("rcx") _, lateout("r11") _,
+            options(nostack));
+    }
+    match answer {
+        0 => {
+            child();
+            exit()
+        }
+        1.. => Ok(()),
+        _ => Err(Errno::from_raw_os_error(i32::try_from(-answer).unwrap_or(i32::MAX))),
+    }
 }
 
 /// Becomes the program at `path`, with its path as its only argument and nothing in its environment.

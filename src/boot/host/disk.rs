@@ -63,6 +63,7 @@ fn is_root(name: &str, wanted: &RootDevice) -> bool {
         RootDevice::FileSystemUuid(uuid) => {
             file_system_uuid(name).is_ok_and(|found| found == *uuid)
         }
+        RootDevice::Memory => false,
     }
 }
 

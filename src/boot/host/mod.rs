@@ -1,7 +1,7 @@
 //! `nexus-init`: the first program of the host. Finds the root, mounts the system, hands over.
 //!
 //! ```text
-//! /disk     the root partition            → binds /nix /var /home /root /srv
+//! /disk     the root partition, or what the initrd has there (`nexus.root=memory`) → binds /nix /var /home /root /srv
 //! /newroot  tmpfs, read-only at the end   → / with links bin, lib, lib64, sbin, opt
 //! <system>/usr.erofs :: /nix/store        → /usr
 //! <system>/etc.erofs :: /nix/store        → /etc, the machine id bound over etc/machine-id
@@ -11,6 +11,7 @@ mod bare;
 mod disk;
 mod files;
 mod kernel;
+mod returning;
 mod root;
 
 use alloc::string::String;
@@ -19,7 +20,7 @@ use core::convert::Infallible;
 use rustix::io::Errno;
 use thiserror::Error;
 
-use super::arguments::{ArgumentsError, BootArguments};
+use super::arguments::{ArgumentsError, BootArguments, RootDevice};
 use super::gpt::GptError;
 
 /// How long a root device may take to appear.
@@ -86,8 +87,22 @@ pub fn boot() -> Result<Infallible, InitError> {
     kernel::say("starting");
     let line = files::read("/proc/cmdline", COMMAND_LINE_BYTES_MAX)?;
     let arguments = BootArguments::parse(&line)?;
+    if let Some(seconds) = arguments.return_seconds {
+        returning::arm(seconds)?;
+    }
     kernel::load_modules()?;
-    let device = disk::find_root(&arguments.root, ROOT_SECONDS_MAX)?;
+    match &arguments.root {
+        RootDevice::Memory => root::use_memory()?,
+        device => use_disk(device)?,
+    }
+    root::compose(&arguments.system)?;
+    kernel::say("handing over");
+    root::switch(&arguments.init)
+}
+
+/// Finds the root partition, lets it fill its disk, and mounts it.
+fn use_disk(wanted: &RootDevice) -> Result<(), InitError> {
+    let device = disk::find_root(wanted, ROOT_SECONDS_MAX)?;
     // A disk that cannot be grown is still a disk that boots.
     let device = match disk::grow_partition(&device) {
         Ok(device) => device,
@@ -100,9 +115,7 @@ pub fn boot() -> Result<Infallible, InitError> {
     if let Err(error) = disk::grow_file_system(&device) {
         kernel::say(&alloc::format!("the root file system stays as it is: {error}"));
     }
-    root::compose(&arguments.system)?;
-    kernel::say("handing over");
-    root::switch(&arguments.init)
+    Ok(())
 }
 
 /// Says on the console and in the kernel log why the host does not boot.

@@ -26,6 +26,13 @@ pub(super) fn mount_disk(device: &str) -> Result<(), InitError> {
     mount(&source, DISK, "ext4", MountFlags::NOATIME, None).map_err(InitError::at("mount", source))
 }
 
+/// Takes for the root partition what the initrd has at its place.
+///
+/// The first file system must be a ramfs (`rootfstype=ramfs`): EROFS reads its images from no tmpfs.
+pub(super) fn use_memory() -> Result<(), InitError> {
+    mount_bind(DISK, DISK).map_err(InitError::at("bind", DISK))
+}
+
 /// Puts the host's `/` together from the system `name` of the store.
 pub(super) fn compose(name: &str) -> Result<(), InitError> {
     make_directory(NEW_ROOT)?;

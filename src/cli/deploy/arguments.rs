@@ -19,6 +19,14 @@ pub(crate) struct Reach {
     #[expect(clippy::option_option, reason = "left away, given alone, given with an address")]
     pub(crate) ssh: Option<Option<SshAddress>>,
 
+    #[command(flatten)]
+    pub(crate) login: Login,
+}
+
+/// How to log in.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "SSH")]
+pub(crate) struct Login {
     /// Log in with this private key
     #[arg(long, value_name = "FILE")]
     pub(crate) ssh_key: Option<PathBuf>,

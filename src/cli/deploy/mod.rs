@@ -24,6 +24,7 @@ use super::workspace::Workspace;
 use crate::deploy::{Rollout, RolloutError};
 use crate::exec::store::Store;
 
+pub(super) use self::remote::options;
 pub(super) use self::rollback::{generations, rollback};
 pub(super) use self::status::run as status;
 
@@ -71,7 +72,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &Deploy) -> Result<(), Failu
     for result in prepared {
         match result {
             Ok(Prepared::Same(same)) => told.push(same),
-            Ok(Prepared::Change(change)) => waiting.push(change),
+            Ok(Prepared::Change(change)) => waiting.push(*change),
             Err((host, failure)) => told.push(Told::failed(session, &host, failure)),
         }
     }
@@ -187,7 +188,7 @@ fn roll_out(
     session: &Session<'_>,
     arguments: &Deploy,
     rollout: Rollout,
-    mut waiting: Vec<Box<change::Change>>,
+    mut waiting: Vec<change::Change>,
 ) -> Vec<Told> {
     let mut told = Vec::new();
     let mut kept = Vec::new();

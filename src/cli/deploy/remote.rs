@@ -3,7 +3,7 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
-use super::arguments::Reach;
+use super::arguments::{Login, Reach};
 use crate::cli::exit;
 use crate::cli::report::Failure;
 use crate::cli::session::Session;
@@ -28,24 +28,29 @@ pub(super) fn ways(session: &Session<'_>, system: &System, reach: &Reach) -> Res
         }
         None => system.deploy.ssh.clone(),
     };
-    let options = Options {
-        program: reach.ssh_program.clone(),
-        key: reach.ssh_key.clone(),
-        accept_new: reach.accept_new,
-        host_keys: system.deploy.host_keys.clone(),
-    };
+    let options = options(&reach.login, system.deploy.host_keys.clone());
     let way = |address| choose(address, &options, &session.environment, &session.interrupt);
     let ways: Result<Vec<_>, _> = addresses.iter().map(way).collect();
     let ways = ways.map_err(|error| failure(error.into()))?;
     Ok(Ways::new(ways).expect("there is one address at least"))
 }
 
+/// What the command line says about logging in.
+pub(in crate::cli) fn options(login: &Login, host_keys: Vec<String>) -> Options {
+    Options {
+        program: login.ssh_program.clone(),
+        key: login.ssh_key.clone(),
+        accept_new: login.accept_new,
+        host_keys,
+    }
+}
+
 /// A failure of a machine, with the exit code that its fate means.
 pub(super) fn failure(error: DeployError) -> Failure {
     let code = match error.fate() {
-        Fate::Unchanged => exit::UNCHANGED,
+        Fate::Unchanged => exit::MACHINE_UNCHANGED,
         Fate::CheckFailed => exit::CHECK_FAILED,
-        Fate::Unknown => exit::UNKNOWN,
+        Fate::Unknown => exit::MACHINE_UNKNOWN,
     };
     let help = error.help();
     let failure = Failure::with_code(code, error);

@@ -57,7 +57,7 @@ impl Outcome {
                 exit::DONE
             }
             Self::Returned { code, .. } | Self::Failed { code, .. } => *code,
-            Self::Reverted | Self::Declined | Self::NotReached => exit::UNCHANGED,
+            Self::Reverted | Self::Declined | Self::NotReached => exit::MACHINE_UNCHANGED,
         }
     }
 
@@ -139,9 +139,9 @@ pub(super) fn finish(session: &Session<'_>, told: Vec<Told>) -> Result<(), Failu
     session.interrupt.check().map_err(Failure::build)?;
     // Not to know is worst; then a failed check, then a machine that stayed as it was.
     let rank = |code: &u8| match *code {
-        exit::UNKNOWN => 3,
+        exit::MACHINE_UNKNOWN => 3,
         exit::DONE => 0,
-        exit::UNCHANGED => 1,
+        exit::MACHINE_UNCHANGED => 1,
         _ => 2,
     };
     match told.iter().map(|one| one.outcome.code()).max_by_key(rank).unwrap_or(exit::DONE) {

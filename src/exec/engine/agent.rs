@@ -26,6 +26,7 @@ const BOOT_UNIT: &str = "\
 [Unit]
 Description=What became of the generation on trial
 DefaultDependencies=no
+ConditionKernelCommandLine=!nexus.root=memory
 After=local-fs.target
 Conflicts=shutdown.target
 Before=shutdown.target
@@ -40,6 +41,7 @@ X-RestartIfChanged=false
 const BLESS_UNIT: &str = "\
 [Unit]
 Description=Keep this boot's generation when the host is healthy
+ConditionKernelCommandLine=!nexus.root=memory
 Requires=boot-complete.target
 After=boot-complete.target nexus-boot.service
 
