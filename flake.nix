@@ -18,7 +18,8 @@
           cargoLock.lockFile = ./Cargo.lock;
           # The program in the initrd is linked statically.
           buildInputs = [ pkgs.glibc.static ];
-          nativeBuildInputs = [ pkgs.installShellFiles ];
+          # OpenSSL of the built-in SSH client is built with Perl.
+          nativeBuildInputs = [ pkgs.installShellFiles pkgs.perl ];
           # The whole suite needs the network and user namespaces; `cargo test --lib` needs neither.
           cargoTestFlags = [ "--lib" ];
           postInstall = ''

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::error::Error;
 use std::fmt;
 use std::panic::PanicHookInfo;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Exit code of a program that ran into a bug of its own. Source: `EX_SOFTWARE` of sysexits.h.
 pub const EXIT_BUG: u8 = 70;
@@ -77,7 +78,12 @@ impl fmt::Display for Bug {
 /// At once, because other threads may wait for the one that is lost. What is on the disk is always fit
 /// for that: a power cut would do the same.
 pub fn exit_on_bug(program: &'static str, tell: impl Fn(&Bug) + Send + Sync + 'static) {
+    let told = AtomicBool::new(false);
     std::panic::set_hook(Box::new(move |panic| {
+        // Of two threads that panic at the same time, the second waits for the end that the first brings.
+        while told.swap(true, Ordering::SeqCst) {
+            std::thread::park();
+        }
         tell(&Bug::of_panic(program, panic));
         #[expect(clippy::exit, reason = "nothing of this process can be trusted any more")]
         std::process::exit(EXIT_BUG.into());

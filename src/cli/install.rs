@@ -12,6 +12,7 @@ use super::image::{Parts, make_parts};
 use super::report::Failure;
 use super::session::Session;
 use super::{exit, workspace::Workspace};
+use crate::agent::command::new_nonce;
 use crate::eval::System;
 use crate::exec::files::{FileError, read_limited};
 use crate::exec::init_program::NEXUS_AGENT;
@@ -138,8 +139,8 @@ impl Host<'_> {
             layout: &self.parts.layout,
             identity: self.identity.map(|identity| &identity.expose()[..]),
         };
-        let attempt = attempt()?;
-        let takeover = Takeover { plan, cargo, attempt: &attempt };
+        let nonce = new_nonce().map_err(Failure::build)?;
+        let takeover = Takeover { plan, cargo, attempt: nonce.as_str() };
         let mut watch = |event: Event| match event {
             Event::Begins(number) => {
                 let step = &plan.steps[number - 1];
@@ -225,14 +226,6 @@ fn confirmed(session: &Session<'_>, host: &str) -> bool {
     session.ui.problem(&format!("type `{host}` to go on:"));
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line).is_ok() && line.trim() == host
-}
-
-/// 128 random bits that name this attempt.
-fn attempt() -> Result<String, Failure> {
-    let mut bytes = [0; 16];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-        .map_err(|error| Failure::build(std::io::Error::from(error)))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The identity that the host's secrets are encrypted for, when it has secrets.

@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn words_stay_words() {
         let line = command_line(&["activate", "/nix/store/x", "--by", "me; rm -rf $HOME 'x'"]);
-        assert!(line.contains(r"--by 'me; rm -rf $HOME '\''x'\'''; else"), "{line}");
+        assert!(line.contains(r"'--by' 'me; rm -rf $HOME '\''x'\'''; else"), "{line}");
     }
 
     #[test]

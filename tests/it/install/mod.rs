@@ -310,68 +310,69 @@ fn connect(network: &Network, address: SocketAddr) -> UnixStream {
 }
 
 #[test]
-fn a_stock_machine_becomes_the_host() {
+fn vm_a_stock_machine_comes_back_when_it_fails_and_then_becomes_the_host() {
     let bench = Bench::new();
-    let ready = Ready::new(&bench, &bench.build("taken over", "128MiB", ""));
+    let system = bench.build("taken over", "128MiB", "");
+    let mut panics = Ready::new(&bench, &system);
+    panics.arguments += " init=/nowhere";
     let mut victim = Victim::start(&bench, "install");
-    println!(
-        "stock: {}",
-        victim.run("uname -r; cat /proc/cmdline; stat -f -c %T /; findmnt -no SOURCE /")
-    );
+    let stock = "uname -r; cat /proc/cmdline; stat -f -c %T /; findmnt -no SOURCE /";
+    println!("stock: {}", victim.run(stock));
     assert_eq!(victim.run("test -e /nix && echo nix || true"), "");
-    let old_key = victim.run("cut -d' ' -f2 /etc/ssh/ssh_host_ed25519_key.pub");
-    let plan = victim.plan(&bench, &ready, 400);
-    assert_eq!(plan.findings, []);
-    let begun = Instant::now();
-    let key = victim.take_over(&ready, &plan).unwrap_or_else(|error| panic!("{error}: {error:#?}"));
-    println!("whole takeover: {:.0} s", begun.elapsed().as_secs_f64());
-    assert_eq!(key, Some(format!("ssh-ed25519 {old_key}")));
-    let state = victim.run("systemctl is-system-running --wait || true");
-    assert_eq!(state, "running", "{}", victim.run("systemctl list-units --failed --no-legend"));
-    let line = victim.run("cat /proc/cmdline");
-    assert!(
-        !line.contains(&format!("{ROOT}={MEMORY}")) && line.contains(ready.system.as_str()),
-        "{line}"
-    );
-    let own = "/var/lib/nexus-host";
-    assert_eq!(victim.run(&format!("cut -d' ' -f2 {own}/ssh/ssh_host_ed25519_key.pub")), old_key);
-    let modes = victim.run(&format!(
-        "stat -c '%a %U' {own} {own}/ssh {own}/ssh/ssh_host_ed25519_key {own}/identity.txt"
-    ));
-    assert_eq!(modes, "755 root\n700 root\n600 root\n600 root");
-    assert_eq!(victim.run(&format!("cat {own}/identity.txt")), "AGE-SECRET-KEY-OF-A-TEST");
-    let page = victim
-        .run("curl -sf --retry 20 --retry-connrefused --retry-delay 1 http://127.0.0.1:8080/");
-    assert!(page.contains("taken over"), "{page}");
-    assert_eq!(victim.run("test -e /root/marker && echo kept || true"), "");
-    let (size, disk) = (victim.run("df -B1 --output=size /nix | tail -1"), 4_u64 << 30);
-    assert!(size.trim().parse::<u64>().unwrap() > disk * 8 / 10, "the root fills the disk: {size}");
+    victim.fails_and_comes_back(&bench, &panics);
+    victim.becomes_the_host(&bench, &Ready::new(&bench, &system));
 }
 
-#[test]
-fn a_machine_whose_new_system_is_not_reached_comes_back() {
-    let bench = Bench::new();
-    let mut panics = Ready::new(&bench, &bench.build("panics", "128MiB", ""));
-    panics.arguments += " init=/nowhere";
-    let mut victim = Victim::start(&bench, "install-returns");
-    let before = victim.run(DIGESTS);
-    println!("before: {before}");
-    let mut check = |ready: &Ready, seconds: u32, expected: &str| {
-        let plan = victim.plan(&bench, ready, seconds);
+impl Victim {
+    /// The new system panics: the old one is back, and its disk is as it was.
+    fn fails_and_comes_back(&mut self, bench: &Bench, ready: &Ready) {
+        let before = self.run(DIGESTS);
+        let plan = self.plan(bench, ready, 400);
         let begun = Instant::now();
-        let error = victim.take_over(ready, &plan).unwrap_err();
+        let error = self.take_over(ready, &plan).unwrap_err();
         println!("back after {:.0} s: {error}: {}", begun.elapsed().as_secs_f64(), error.source);
         assert_eq!((error.number, error.state), (5, MachineState::Returned), "{error:?}");
+        let expected = "the new system ended before anybody could log in to it";
         assert_eq!(error.source.to_string(), expected);
-        assert_eq!(victim.run(DIGESTS), before, "the disk was touched");
-        assert_eq!(victim.run("cat /sys/kernel/kexec_loaded; ls /dev/shm"), "0");
-        let state = victim.run("systemctl is-system-running --wait || true");
-        assert_eq!(state, "running", "{}", victim.run("systemctl list-units --failed --no-legend"));
-    };
-    let came_back = "the new system ended before anybody could log in to it";
-    check(&panics, 400, came_back);
-    let wrong = "dhcp = false\n[network.interfaces.wan]\nnames = [\"en*\"]\n\
-        addresses = [\"198.51.100.7/24\"]\ngateways = [\"198.51.100.1\"]";
-    let built = bench.build_changed("unreachable", &[("dhcp = true", wrong)], "");
-    check(&Ready::new(&bench, &built), 150, came_back);
+        assert_eq!(self.run(DIGESTS), before, "the disk was touched");
+        assert_eq!(self.run("cat /sys/kernel/kexec_loaded; ls /dev/shm"), "0");
+        self.is_running();
+    }
+
+    fn becomes_the_host(&mut self, bench: &Bench, ready: &Ready) {
+        let old_key = self.run("cut -d' ' -f2 /etc/ssh/ssh_host_ed25519_key.pub");
+        let plan = self.plan(bench, ready, 400);
+        assert_eq!(plan.findings, []);
+        let begun = Instant::now();
+        let key =
+            self.take_over(ready, &plan).unwrap_or_else(|error| panic!("{error}: {error:#?}"));
+        println!("whole takeover: {:.0} s", begun.elapsed().as_secs_f64());
+        assert_eq!(key, Some(format!("ssh-ed25519 {old_key}")));
+        self.is_running();
+        let line = self.run("cat /proc/cmdline");
+        assert!(
+            !line.contains(&format!("{ROOT}={MEMORY}")) && line.contains(ready.system.as_str()),
+            "{line}"
+        );
+        let own = "/var/lib/nexus-host";
+        assert_eq!(self.run(&format!("cut -d' ' -f2 {own}/ssh/ssh_host_ed25519_key.pub")), old_key);
+        let modes = self.run(&format!(
+            "stat -c '%a %U' {own} {own}/ssh {own}/ssh/ssh_host_ed25519_key {own}/identity.txt"
+        ));
+        assert_eq!(modes, "755 root\n700 root\n600 root\n600 root");
+        assert_eq!(self.run(&format!("cat {own}/identity.txt")), "AGE-SECRET-KEY-OF-A-TEST");
+        let page = "curl -sf --retry 20 --retry-connrefused --retry-delay 1 http://127.0.0.1:8080/";
+        let page = self.run(page);
+        assert!(page.contains("taken over"), "{page}");
+        assert_eq!(self.run("test -e /root/marker && echo kept || true"), "");
+        let (size, disk) = (self.run("df -B1 --output=size /nix | tail -1"), 4_u64 << 30);
+        let fills = size.trim().parse::<u64>().unwrap() > disk * 8 / 10;
+        assert!(fills, "the root fills the disk: {size}");
+    }
+
+    #[track_caller]
+    fn is_running(&mut self) {
+        let state = self.run("systemctl is-system-running --wait || true");
+        assert_eq!(state, "running", "{}", self.run("systemctl list-units --failed --no-legend"));
+    }
 }

@@ -12,7 +12,11 @@ use nexus_host::store::Sha256Digest;
 /// More than any package that the tests ask for.
 const PACKAGE_BYTES_MAX: u64 = 256 << 20;
 
-/// The newest version of each package, as files.
+/// The package that stands for whichever kernel is newest; its one dependency is that kernel.
+const KERNEL: &str = "linux-image-cloud-amd64";
+
+/// The newest version of each package, as files; with [`KERNEL`] comes the kernel itself, whose name changes with
+/// every release.
 pub(crate) fn fetch(environment: &Environment, kept: &Path, names: &[&str]) -> Vec<PathBuf> {
     let mirror = mirror(environment);
     let directory = kept.join("packages");
@@ -24,9 +28,17 @@ pub(crate) fn fetch(environment: &Environment, kept: &Path, names: &[&str]) -> V
     let title = |stanza: &str| stanza.lines().next().unwrap_or_default().to_owned();
     let stanzas: BTreeMap<String, &str> =
         text.split("\n\n").map(|stanza| (title(stanza), stanza)).collect();
-    let fetch = |name: &&str| {
+    let stanza = |name: &str| {
         let stanza = stanzas.get(&format!("Package: {name}"));
-        let stanza = stanza.unwrap_or_else(|| panic!("trixie has no package {name}"));
+        *stanza.unwrap_or_else(|| panic!("trixie has no package {name}"))
+    };
+    let kernel = |name: &&str| {
+        let depends = stanza(name).lines().find_map(|line| line.strip_prefix("Depends: "));
+        let kernel = depends.and_then(|text| text.split_whitespace().next());
+        (*name == KERNEL).then(|| kernel.expect("it depends on a kernel").to_owned())
+    };
+    let fetch = |name: &&str| {
+        let stanza = stanza(name);
         let field = |name| stanza.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim();
         let digest: Sha256Digest = field("SHA256:").parse().unwrap();
         let path = directory.join(format!("{digest}.deb"));
@@ -37,7 +49,9 @@ pub(crate) fn fetch(environment: &Environment, kept: &Path, names: &[&str]) -> V
         }
         path
     };
-    names.iter().map(fetch).collect()
+    let kernels: Vec<String> = names.iter().filter_map(kernel).collect();
+    let kernels: Vec<&str> = kernels.iter().map(String::as_str).collect();
+    names.iter().chain(&kernels).map(fetch).collect()
 }
 
 /// The mirror of Debian to use, without a slash at the end.
