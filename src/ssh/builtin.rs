@@ -29,6 +29,8 @@ const QUIET: Duration = Duration::from_secs(5);
 const QUESTIONS: u32 = 4;
 /// What was sent must be acknowledged within this, or the connection ends.
 const ACKNOWLEDGE_MILLISECONDS: u32 = 20_000;
+/// The stream of a channel that carries standard error: `SSH_EXTENDED_DATA_STDERR` of RFC 4254, section 5.2.
+const STANDARD_ERROR: i32 = 1;
 /// Host keys that we take, best first, when nothing is known about a machine.
 const HOST_KEY_KINDS: [&str; 5] = [
     "ssh-ed25519",
@@ -231,7 +233,8 @@ impl Running<'_> {
     fn drain_errors(&mut self) -> io::Result<()> {
         let mut piece = [0; 4096];
         loop {
-            let count = self.patiently(|channel| channel.stderr().read(&mut piece))?;
+            let count =
+                self.patiently(|channel| channel.stream(STANDARD_ERROR).read(&mut piece))?;
             if count == 0 {
                 return Ok(());
             }
