@@ -18,7 +18,7 @@ use crate::exec::engine::Engine;
 use crate::exec::fetch::FetchOptions;
 use crate::exec::files::{FileError, read_limited, write_atomic, write_scratch};
 use crate::exec::sources::sources;
-use crate::exec::store::Store;
+use crate::exec::store::{Scratch, Store};
 use crate::lower::graph::tools_graph;
 use crate::lower::tools::TEST;
 use crate::store::Sha256Digest;
@@ -163,7 +163,7 @@ fn keep_host(
     let (accelerator, _) = Accelerator::best();
     let hardware = Hardware::new(firmware, accelerator);
     let what = (&built, &fresh);
-    let (mut machine, expected) =
+    let (_scratch, mut machine, expected) =
         start_machine(session, store, what, hardware, (&image, &bench.launch))?;
     super::keep::keep(session, &mut machine, &expected)
 }
@@ -193,7 +193,7 @@ fn boot_and_check(
         }
         let hardware = Hardware::new(firmware, accelerator);
         let what = (built, fresh);
-        let (mut machine, expected) =
+        let (_scratch, mut machine, expected) =
             start_machine(session, store, what, hardware, (image, &bench.launch))?;
         machines.push(run_checks(&mut machine, &expected, session.ui));
     }
@@ -209,7 +209,7 @@ struct Bench {
     /// Files of the test tools, topmost first.
     layers: Vec<PathBuf>,
     launch: Arc<dyn Launch>,
-    _scratch: crate::exec::store::Scratch,
+    _scratch: Scratch,
 }
 
 fn bench(
@@ -277,14 +277,14 @@ fn firmwares(choice: Option<FirmwareChoice>, layers: &[PathBuf]) -> Vec<Firmware
     }
 }
 
-/// Powers a machine on; gives also what it is to be checked against.
+/// Powers a machine on, in a directory that must outlive it; gives also what it is to be checked against.
 fn start_machine(
     session: &Session<'_>,
     store: &Store,
     (built, fresh): (&Built, &FreshSecrets),
     hardware: Hardware,
     (image, launch): (&Path, &Arc<dyn Launch>),
-) -> Result<(Machine, Expectations), Failure> {
+) -> Result<(Scratch, Machine, Expectations), Failure> {
     let host = built.system.name.as_str();
     let firmware = hardware.firmware.name();
     let logs = store.root().join("logs");
@@ -314,5 +314,5 @@ fn start_machine(
     let mut expected = promises(&built.system, &built.lock);
     expected.boot_within = Duration::from_secs(300);
     expected.commands.extend(fresh.expectations());
-    Ok((machine, expected))
+    Ok((scratch, machine, expected))
 }
