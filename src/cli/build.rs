@@ -6,16 +6,13 @@ use super::arguments::Build;
 use super::image::{self, Wanted};
 use super::report::Failure;
 use super::session::Session;
+use super::with_engine::with_engine;
 use super::workspace::Workspace;
 use super::{hosts, identity_image};
 use crate::debian::lock::Lock;
 use crate::eval::System;
-use crate::exec::debs::LockedDebs;
 use crate::exec::disk::PrivateImage;
-use crate::exec::engine::Engine;
-use crate::exec::fetch::FetchOptions;
 use crate::exec::init_program::{NEXUS_AGENT, NEXUS_INIT};
-use crate::exec::sources::sources;
 use crate::exec::store::Store;
 use crate::lower::graph::{HostPrograms, host_graph, image_graph};
 use crate::secrets::install::keep_out_of_dumps;
@@ -118,24 +115,15 @@ pub(super) fn build_system(
     How { offline, for_image }: How,
 ) -> Result<Built, Failure> {
     let lock = hosts::lock_or_make(session, workspace, store, &system, offline)?;
-    let sources =
-        sources(&system, &session.environment, &workspace.root).map_err(Failure::files)?;
-    let fetcher = session.fetcher(FetchOptions { offline, ..FetchOptions::default() })?;
-    let debs = LockedDebs::new(&fetcher, &lock, &sources);
-    let engine = Engine {
-        store,
-        environment: &session.environment,
-        debs: &debs,
-        progress: session.ui,
-        interrupt: &session.interrupt,
-    };
     let init = Sha256Digest::of(NEXUS_INIT);
     let programs = HostPrograms { init, agent: Sha256Digest::of(NEXUS_AGENT) };
     let mut graph = host_graph(&system, &lock, programs).map_err(Failure::build)?;
     if for_image {
         graph.graph.append(image_graph(&lock).map_err(Failure::build)?.graph);
     }
-    let outputs = engine.realise(&graph.graph).map_err(Failure::build)?;
+    let outputs = with_engine(session, workspace, store, (&system, &lock, offline), |engine| {
+        engine.realise(&graph.graph).map_err(Failure::build)
+    })?;
     let path = outputs[graph.system.index()].clone();
     store.add_root(&root_name(system.name.as_str()), &path).map_err(Failure::build)?;
     Ok(Built { system, lock, path })

@@ -6,13 +6,10 @@ use super::arguments::ImageFormat;
 use super::build::Built;
 use super::report::Failure;
 use super::session::{Session, explain_workspace};
+use super::with_engine::with_engine;
 use super::workspace::Workspace;
-use crate::exec::debs::LockedDebs;
 use crate::exec::disk::{DiskImageError, DiskRequest, Form, PrivateImage, disk_image, disk_layout};
-use crate::exec::engine::Engine;
-use crate::exec::fetch::FetchOptions;
 use crate::exec::rehearsal::{Rehearsal, rehearsal};
-use crate::exec::sources::sources;
 use crate::exec::store::Store;
 use crate::image::plan::DiskPlan;
 use crate::image::segment::Layout;
@@ -47,7 +44,9 @@ pub(super) fn make(
     };
     let (system, lock) = (&built.path, &built.lock);
     let request = DiskRequest { host, system, lock, plan: &plan, form, private };
-    with_engine(session, workspace, store, (built, offline), |engine| disk_image(engine, &request))
+    with_engine(session, workspace, store, (&built.system, lock, offline), |engine| {
+        disk_image(engine, &request).map_err(explain)
+    })
 }
 
 /// What a machine is taken over with.
@@ -70,32 +69,10 @@ pub(super) fn make_parts(
     let plan = plan(workspace, host)?;
     let (system, lock) = (&built.path, &built.lock);
     let request = DiskRequest { host, system, lock, plan: &plan, form: Form::Raw, private: None };
-    with_engine(session, workspace, store, (built, offline), |engine| {
-        let layout = disk_layout(engine, &request)?;
-        Ok(Parts { rehearsal: rehearsal(engine, host, system, lock)?, layout })
+    with_engine(session, workspace, store, (&built.system, lock, offline), |engine| {
+        let layout = disk_layout(engine, &request).map_err(explain)?;
+        Ok(Parts { rehearsal: rehearsal(engine, host, system, lock).map_err(explain)?, layout })
     })
-}
-
-/// Lets `work` make things of what the host's lock pins.
-fn with_engine<T>(
-    session: &Session<'_>,
-    workspace: &Workspace,
-    store: &Store,
-    (built, offline): (&Built, bool),
-    work: impl FnOnce(&Engine<'_>) -> Result<T, DiskImageError>,
-) -> Result<T, Failure> {
-    let sources =
-        sources(&built.system, &session.environment, &workspace.root).map_err(Failure::files)?;
-    let fetcher = session.fetcher(FetchOptions { offline, ..FetchOptions::default() })?;
-    let debs = LockedDebs::new(&fetcher, &built.lock, &sources);
-    let engine = Engine {
-        store,
-        environment: &session.environment,
-        debs: &debs,
-        progress: session.ui,
-        interrupt: &session.interrupt,
-    };
-    work(&engine).map_err(explain)
 }
 
 /// The plan of `images/HOST.toml`, else of `images/default.toml`, else the built-in one.

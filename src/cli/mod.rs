@@ -25,6 +25,7 @@ mod store;
 mod test;
 mod ui;
 mod why;
+mod with_engine;
 mod workspace;
 
 use std::ffi::OsString;

@@ -12,12 +12,9 @@ use super::hosts;
 use super::image;
 use super::report::Failure;
 use super::session::Session;
+use super::with_engine::with_engine;
 use super::workspace::Workspace;
-use crate::exec::debs::LockedDebs;
-use crate::exec::engine::Engine;
-use crate::exec::fetch::FetchOptions;
 use crate::exec::files::{FileError, read_limited, write_atomic, write_scratch};
-use crate::exec::sources::sources;
 use crate::exec::store::{Scratch, Store};
 use crate::lower::graph::tools_graph;
 use crate::lower::tools::TEST;
@@ -247,19 +244,11 @@ fn tool_layers(
     built: &Built,
     offline: bool,
 ) -> Result<Vec<PathBuf>, Failure> {
-    let sources =
-        sources(&built.system, &session.environment, &workspace.root).map_err(Failure::files)?;
-    let fetcher = session.fetcher(FetchOptions { offline, ..FetchOptions::default() })?;
-    let debs = LockedDebs::new(&fetcher, &built.lock, &sources);
-    let engine = Engine {
-        store,
-        environment: &session.environment,
-        debs: &debs,
-        progress: session.ui,
-        interrupt: &session.interrupt,
-    };
     let graph = tools_graph(&built.lock, TEST).map_err(Failure::build)?;
-    let outputs = engine.realise(&graph).map_err(Failure::build)?;
+    let outputs =
+        with_engine(session, workspace, store, (&built.system, &built.lock, offline), |engine| {
+            engine.realise(&graph).map_err(Failure::build)
+        })?;
     Ok(outputs.iter().map(|path| store.real_path(path).join("data")).collect())
 }
 
