@@ -1,16 +1,18 @@
 //! An activation from its request to the moment when it waits for confirmation, or has been undone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::boot_menu;
+use super::bus::Property;
 use super::confirmation;
 use super::error::{AgentError, EXIT_CHECK, EXIT_UNCHANGED};
 use super::events::{Journal, activation_unit};
 use super::health;
 use super::lock::{Lock, Locked};
+use super::manifest::Manifest;
 use super::next_root;
 use super::observation::{Observation, facts, observe};
 use super::places::{Places, shown};
@@ -30,8 +32,6 @@ use crate::switch::{
     plan_units,
 };
 
-/// Most seconds of an activation itself; then the host goes back, whatever hangs.
-const ACTIVATION_SECONDS_MAX: u32 = 240;
 /// How long a request waits for another that only looks.
 const WAIT: Duration = Duration::from_secs(2);
 /// How long after the last action a unit may take to fail at once.
@@ -111,14 +111,19 @@ pub fn begin(places: &Places, request: &Request) -> Result<(), AgentError> {
     generations.try_out(trial, request.entry == Entry::Any)?;
     state::save(places, &generations)?;
     let agent = returning::prepare_agent(places)?;
-    let dead = format!("--property=OnFailure={}.service", returning::dead_unit(&request.nonce));
-    let properties = ["--property=OOMScoreAdjust=-900", "--property=KillMode=mixed", &dead];
-    let mut command = vec![agent.as_str(), "run", request.nonce.as_str()];
+    let dead = format!("{}.service", returning::dead_unit(&request.nonce));
+    let properties = [
+        service_manager::LAST_TO_BE_KILLED,
+        ("KillMode", Property::Text("mixed")),
+        ("OnFailure", Property::Texts(&[&dead])),
+    ];
+    let by = format!("--by={}", request.by);
+    let mut command = vec![agent.as_str(), "run", request.nonce.as_str(), &by];
     if request.boot_only {
         command.push("--boot-only");
     }
     let unit = activation_unit(&request.nonce);
-    let started = service_manager::start_transient(&unit, &properties, &command);
+    let started = service_manager::start_service(&unit, &properties, &command);
     if started.is_err() {
         generations.withdraw(&request.nonce)?;
         state::save(places, &generations)?;
@@ -162,13 +167,13 @@ fn end_stale_trial(generations: &mut Generations) -> Result<(), AgentError> {
     Ok(generations.withdraw(&trial.nonce)?)
 }
 
-/// Does the work of an attempt, in its own unit.
+/// Does the work of an attempt, in its own unit; others are told that it is done for `by`.
 ///
 /// # Errors
 ///
 /// Only what kept it from beginning; later failures undo the switch and are told in the log.
-pub fn run(places: &Places, nonce: &Nonce, boot_only: bool) -> Result<(), AgentError> {
-    let holder = format!("attempt {nonce} switches");
+pub fn run(places: &Places, nonce: &Nonce, by: &str, boot_only: bool) -> Result<(), AgentError> {
+    let holder = format!("attempt {nonce} by {by} switches");
     let _lock = Lock::take(places, Locked::Host, &holder, WAIT * 5)?;
     let generations = state::load(places)?;
     let trial = generations.trial_of(nonce)?.clone();
@@ -234,26 +239,33 @@ impl Attempt<'_> {
         journal.event("plan", json!({ "plan": observation.plan.to_json() }))?;
         returning::remember_running(places, &trial.nonce, &observation.observed)?;
         let failed_before = failed_in(&observation.observed);
-        returning::arm_dead(places, trial, ACTIVATION_SECONDS_MAX)?;
+        returning::arm_dead(places, trial)?;
         journal.step("armed")?;
-        let mut problems = switch(places, &observation, &booted, journal)?;
+        let Switched { mut problems, refused } = switch(places, &observation, &booted, journal)?;
         let failed: Vec<String> =
             service_manager::failed()?.difference(&failed_before).cloned().collect();
         problems.extend(failed.iter().map(|unit| format!("{unit} has failed")));
         for problem in &problems {
             journal.event("problem", json!({ "message": problem }))?;
         }
-        if let Some(first) = failed.first() {
-            let reason = format!("{first} has failed");
+        let refused = refused.iter().map(|unit| format!("a reload failed: {unit}"));
+        let failed = failed.iter().map(|unit| format!("{unit} has failed"));
+        if let Some(reason) = failed.chain(refused).next() {
             return Err(Failure { reason, exit: EXIT_UNCHANGED });
         }
         self.check(journal)?;
+        let units = &observation.plan.units;
+        let touched = units.start.union(&units.restart).cloned().collect();
+        if let Some(unit) = service_manager::started_again(&touched)?.first() {
+            let reason = format!("{unit} ended and was started again");
+            return Err(Failure { reason, exit: EXIT_UNCHANGED });
+        }
         self.settle(journal)
     }
 
     /// The host's own checks.
     fn check(&self, journal: &mut Journal) -> Result<(), Failure> {
-        for check in health::checks_of(self.places, &self.system)? {
+        for check in Manifest::load(self.places, &self.system)?.checks() {
             let checked = health::check(&check);
             let fields =
                 json!({ "name": checked.name, "ok": checked.ok, "detail": checked.detail });
@@ -270,11 +282,8 @@ impl Attempt<'_> {
     fn settle(&self, journal: &mut Journal) -> Result<(), Failure> {
         let Self { places, trial, .. } = self;
         if trial.outside {
+            // The other timer fires later than this one, and does the same: it need not be ended now.
             returning::arm_return(places, trial)?;
-            service_manager::stop_quietly(&format!(
-                "{}.timer",
-                returning::dead_unit(&trial.nonce)
-            ))?;
             journal.event("awaiting", json!({ "seconds": trial.window_seconds }))?;
             return Ok(());
         }
@@ -307,7 +316,15 @@ fn failed_in(observed: &BTreeMap<String, Observed>) -> BTreeSet<String> {
     failed.map(|(name, _)| name.clone()).collect()
 }
 
-/// Carries out a plan; answers what went wrong with units.
+/// What went wrong in a switch, in words.
+pub(super) struct Switched {
+    /// Everything.
+    pub(super) problems: Vec<String>,
+    /// Services that would not take their new configuration, and run on with the old one until they start.
+    refused: Vec<String>,
+}
+
+/// Carries out a plan.
 ///
 /// # Errors
 ///
@@ -317,13 +334,12 @@ pub(super) fn switch(
     observation: &Observation,
     booted: &StorePath,
     journal: &mut Journal,
-) -> Result<Vec<String>, AgentError> {
+) -> Result<Switched, AgentError> {
     let plan = &observation.plan;
     let mut units = plan.units.clone();
+    let generated = Tree::generated(places.at("")).units(&loaded_names(&observation.observed));
     let mut problems = act(Verb::Stop, &units.stop)?;
     journal.step("stopped")?;
-    let generated_names = loaded_names(&observation.observed);
-    let generated = Tree::generated(places.at("")).units(&generated_names);
     let mut known = observation.known.clone();
     observation.staged.put_in_place(places, &observation.in_place, &mut known, booted)?;
     journal.step("swapped")?;
@@ -343,21 +359,23 @@ pub(super) fn switch(
     }
     problems.extend(follow_generators(places, observation, &generated, &mut units)?);
     service_manager::reset_failed(&units.start)?;
-    for (verb, list) in [
-        (Verb::Reload, &units.reload),
-        (Verb::Restart, &units.restart),
-        (Verb::Start, &units.start),
-    ] {
+    let refused = act(Verb::Reload, &units.reload)?;
+    if !units.reload.is_empty() {
+        journal.step(Verb::Reload.as_str())?;
+    }
+    problems.extend(refused.iter().cloned());
+    for (verb, list) in [(Verb::Restart, &units.restart), (Verb::Start, &units.start)] {
         if !list.is_empty() {
             problems.extend(act(verb, list)?);
             journal.step(verb.as_str())?;
         }
     }
-    if !units.is_empty() {
-        std::thread::sleep(SETTLE);
-    }
+    let acted = Instant::now();
     problems.extend(bring_up_laggards(places, observation, journal)?);
-    Ok(problems)
+    if !units.is_empty() {
+        std::thread::sleep(SETTLE.saturating_sub(acted.elapsed()));
+    }
+    Ok(Switched { problems, refused })
 }
 
 /// Generators have run again: mounts of a changed fstab and the like are stopped, started, reloaded.

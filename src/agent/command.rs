@@ -16,14 +16,16 @@ use super::events;
 use super::health;
 use super::import;
 use super::lock::{Lock, Locked};
+use super::manifest::{self, Allowed, Manifest};
 use super::observation::observe;
 use super::places::{Places, read_store_path, shown};
-use super::policy::{Allowed, allowed};
 use super::returning;
+use super::serve;
 use super::state;
 use super::status;
 use super::takeover::{self, kexec};
 use super::trees::{InPlace, Stage};
+use super::verify;
 use crate::generation::{GenerationNumber, Level, Nonce};
 use crate::store::{Sha256Digest, StorePath};
 use crate::switch::Policy;
@@ -34,8 +36,10 @@ nexus-agent COMMAND: changes this host from within (docs/agent-protocol.md)
 
   status [--json]                 what runs, what is tried, what failed
   generations [--json]            the history
+  serve                           several commands, one after the other, over one start
   missing                         store paths on standard input → those that are not here
   import                          takes store paths, only what is missing
+  manifest TOPLEVEL               what a system says about itself
   plan TOPLEVEL [--json]          what an activation would do
   activate TOPLEVEL [--trial] [--nonce HEX] [--window SECONDS] [--level LEVEL]
            [--expect N] [--by WHO] [--commit REV] [--again] [--detach]
@@ -44,6 +48,7 @@ nexus-agent COMMAND: changes this host from within (docs/agent-protocol.md)
   rollback [N]                    back to a generation that proved itself
   pin N, unpin N                  keeps a generation from being collected, or not
   gc [--keep K] [--dry-run]       forgets old generations and removes what only they needed
+  verify                          digests all store paths; those that are not whole
   check [NAME…] [--once] [--json] the host's own health checks, all or some
   takeover-load, takeover-go, takeover-forget, write-disk DEVICE
                                   for `nexus-host install`
@@ -136,6 +141,11 @@ impl Words {
         self.values.get(name).cloned()
     }
 
+    /// Who wants it.
+    fn by(&self) -> String {
+        self.text("by").unwrap_or_else(|| "somebody on the host".into())
+    }
+
     fn system(&self) -> Result<StorePath, AgentError> {
         Ok(read_store_path(self.argument("a system")?)?)
     }
@@ -183,8 +193,13 @@ pub fn run(places: &Places, words: &[String], streams: &mut Streams<'_>) -> Resu
             let all = status::generations_json(&generations);
             streams.say(&pretty(&json!({ "default": default, "generations": all })))?;
         }
+        "serve" => serve::serve(places, streams)?,
         "missing" => missing(places, streams)?,
         "import" => drop(import::import(places, streams.input, streams.output)?),
+        "manifest" => {
+            let text = manifest::text(places, &words.system()?)?;
+            streams.say(String::from_utf8_lossy(&text).trim_end())?;
+        }
         "plan" => plan(places, &words, streams)?,
         "activate" => return activate(places, &words, streams),
         "attach" => {
@@ -198,8 +213,9 @@ pub fn run(places: &Places, words: &[String], streams: &mut Streams<'_>) -> Resu
         "rollback" => return rollback(places, &words, streams),
         "pin" | "unpin" => pin(places, words.generation()?, command == "pin")?,
         "gc" => gc(places, &words, streams)?,
+        "verify" => return verify(places, streams),
         "check" => return check(places, &words, streams),
-        "run" => activation::run(places, &words.nonce()?, words.has("boot-only"))?,
+        "run" => activation::run(places, &words.nonce()?, &words.by(), words.has("boot-only"))?,
         "return" => returning::unconfirmed(places, &words.nonce()?)?,
         "boot" => confirmation::after_boot(places)?,
         "bless" => confirmation::bless(places)?,
@@ -220,17 +236,18 @@ fn missing(places: &Places, streams: &mut Streams<'_>) -> Result<(), AgentError>
     let mut paths = Vec::new();
     for line in streams.input.lines() {
         let line = line.map_err(AgentError::at("read from", "standard input"))?;
+        if line.is_empty() {
+            break;
+        }
         paths.push(read_store_path(line.trim())?);
     }
-    for path in import::missing(places, &paths)? {
-        streams.say(&shown(&path))?;
-    }
-    Ok(())
+    let missing: Vec<String> = import::missing(places, &paths)?.iter().map(shown).collect();
+    if missing.is_empty() { Ok(()) } else { streams.say(&missing.join("\n")) }
 }
 
 fn plan(places: &Places, words: &Words, streams: &mut Streams<'_>) -> Result<(), AgentError> {
     let system = words.system()?;
-    let policy = policy(words, allowed(places, &system)?)?;
+    let policy = policy(words, Manifest::load(places, &system)?.deploy)?;
     let stage = Stage::new(places)?;
     let booted = state::booted(places)?;
     let observation = observe(places, &stage, &system, &booted, policy)?;
@@ -258,7 +275,7 @@ fn activate(places: &Places, words: &Words, streams: &mut Streams<'_>) -> Result
         return Err(AgentError::Usage("--window takes 5 to 3600 seconds".into()));
     }
     let system = words.system()?;
-    let policy = policy(words, allowed(places, &system)?)?;
+    let policy = policy(words, Manifest::load(places, &system)?.deploy)?;
     let request = Request {
         system,
         nonce: nonce_or_new(words)?,
@@ -266,7 +283,7 @@ fn activate(places: &Places, words: &Words, streams: &mut Streams<'_>) -> Result
         window_seconds,
         policy,
         expect: words.number("expect")?,
-        by: words.text("by").unwrap_or_else(|| "somebody on the host".into()),
+        by: words.by(),
         commit: words.text("commit"),
         entry: if words.has("again") { Entry::Any } else { Entry::NotBad },
         boot_only: words.text("level").as_deref() == Some("boot"),
@@ -329,7 +346,7 @@ fn rollback(places: &Places, words: &Words, streams: &mut Streams<'_>) -> Result
     let to = if words.plain.is_empty() { None } else { Some(words.generation()?) };
     let target = generations.rollback_target(to)?;
     let system = generations.get(target)?.system.clone();
-    let policy = policy(words, allowed(places, &system)?)?;
+    let policy = policy(words, Manifest::load(places, &system)?.deploy)?;
     let request = Request {
         system,
         nonce: nonce_or_new(words)?,
@@ -337,7 +354,7 @@ fn rollback(places: &Places, words: &Words, streams: &mut Streams<'_>) -> Result
         window_seconds: words.number("window")?.unwrap_or(WINDOW_SECONDS),
         policy,
         expect: words.number("expect")?,
-        by: words.text("by").unwrap_or_else(|| "somebody on the host".into()),
+        by: words.by(),
         commit: None,
         entry: Entry::Proven,
         boot_only: false,
@@ -369,6 +386,17 @@ fn gc(places: &Places, words: &Words, streams: &mut Streams<'_>) -> Result<(), A
     streams.say(&pretty(&told))
 }
 
+fn verify(places: &Places, streams: &mut Streams<'_>) -> Result<u8, AgentError> {
+    let damaged = verify::damaged(places)?;
+    for path in &damaged {
+        streams.say(&format!("{} is not whole", shown(path)))?;
+    }
+    if damaged.is_empty() {
+        streams.say("all store paths are whole")?;
+    }
+    Ok(if damaged.is_empty() { EXIT_DONE } else { EXIT_CHECK })
+}
+
 fn takeover_load(words: &Words, streams: &mut Streams<'_>) -> Result<(), AgentError> {
     let needed = |name: &str| AgentError::Usage(format!("--{name} is missing"));
     let bytes = |name: &str| words.number(name)?.ok_or_else(|| needed(name));
@@ -390,7 +418,7 @@ fn check(places: &Places, words: &Words, streams: &mut Streams<'_>) -> Result<u8
     let booted = state::booted(places)?;
     let in_place = InPlace::look(places, &booted)?;
     let system = in_place.system().unwrap_or(&booted);
-    let mut checks = health::checks_of(places, system)?;
+    let mut checks = Manifest::load(places, system)?.checks();
     for name in &words.plain {
         if !checks.iter().any(|check| check.name == *name) {
             return Err(AgentError::Usage(format!("`{name}` is not a check of this host")));
@@ -421,54 +449,4 @@ fn check(places: &Places, words: &Words, streams: &mut Streams<'_>) -> Result<u8
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(line: &str) -> Result<Words, AgentError> {
-        Words::parse(&line.split(' ').map(str::to_owned).collect::<Vec<_>>())
-    }
-
-    #[test]
-    fn options_stand_anywhere() {
-        let words = parse("--window 60 x --trial --level=live").unwrap();
-        assert_eq!(words.plain, ["x"]);
-        assert_eq!(words.number::<u32>("window").unwrap(), Some(60));
-        assert!(words.has("trial") && !words.has("again"));
-        assert_eq!(policy(&words, Allowed::default()).unwrap().at_least, Level::Live);
-    }
-
-    #[test]
-    fn wrong_words_are_named() {
-        let check = |line: &str, expected: &str| {
-            let error = parse(line).err().unwrap();
-            assert_eq!((error.to_string().as_str(), error.exit_code()), (expected, 2));
-        };
-        check("--odd", "`--odd` is not an option");
-        check("--trial=1", "`--trial=1` is not an option");
-        check("--nonce", "--nonce needs a value");
-        let error = parse("--window x").unwrap().number::<u32>("window").unwrap_err();
-        assert_eq!(error.to_string(), "--window=x is no number");
-        let error = parse("a b").unwrap().system().unwrap_err();
-        assert_eq!(error.to_string(), "`b` is one word too many");
-        assert!(policy(&parse("--level deep").unwrap(), Allowed::default()).is_err());
-        assert!(parse("0").unwrap().generation().is_err());
-    }
-
-    #[test]
-    fn a_new_nonce_is_one() {
-        let words = parse("x").unwrap();
-        assert_ne!(nonce_or_new(&words).unwrap(), nonce_or_new(&words).unwrap());
-    }
-
-    #[test]
-    fn unknown_commands_are_refused() {
-        let (mut input, mut output) = (std::io::empty(), Vec::new());
-        let mut streams = Streams { input: &mut input, output: &mut output };
-        let places = Places::below("/nowhere");
-        let error = run(&places, &["dance".into()], &mut streams).unwrap_err();
-        assert_eq!(error.to_string(), "`dance` is not a command");
-        assert_eq!(run(&places, &[], &mut streams).unwrap_err().exit_code(), 2);
-        assert_eq!(run(&places, &["help".into()], &mut streams).unwrap(), 0);
-        assert!(String::from_utf8(output).unwrap().contains("activate TOPLEVEL"));
-    }
-}
+mod tests;

@@ -9,6 +9,7 @@ use super::error::{AgentError, EXIT_CHECK, EXIT_UNCHANGED};
 use super::events::Journal;
 use super::health;
 use super::lock::{Lock, Locked};
+use super::manifest::Manifest;
 use super::places::Places;
 use super::returning;
 use super::service_manager;
@@ -73,7 +74,8 @@ pub fn after_boot(places: &Places) -> Result<(), AgentError> {
         let on_trial = in_place.system() == Some(&generations.get(trial.number)?.system);
         if on_trial && trial.level != Level::Live {
             returning::prepare_agent(places)?;
-            returning::arm_return(places, &trial)?;
+            // The window begins when the boot is complete; here begins the time that it has for that.
+            returning::arm_dead(places, &trial)?;
             journal.event("awaiting", json!({ "seconds": trial.window_seconds }))?;
         } else {
             let reason = if trial.level == Level::Live {
@@ -89,7 +91,8 @@ pub fn after_boot(places: &Places) -> Result<(), AgentError> {
     boot_menu::sync(places, &generations, false)
 }
 
-/// After `boot-complete.target`: the host's own checks decide about a trial that nobody else judges.
+/// After `boot-complete.target`: the host's own checks decide about a trial that nobody else judges, and
+/// for any other the window begins.
 ///
 /// # Errors
 ///
@@ -99,11 +102,14 @@ pub fn bless(places: &Places) -> Result<(), AgentError> {
     let Some(trial) = generations.trial().cloned() else { return Ok(()) };
     let system = generations.get(trial.number)?.system.clone();
     let booted = state::booted(places)?;
-    if trial.outside || InPlace::look(places, &booted)?.system() != Some(&system) {
+    if InPlace::look(places, &booted)?.system() != Some(&system) {
         return Ok(());
     }
+    if trial.outside {
+        return returning::arm_return(places, &trial);
+    }
     let mut journal = Journal::open(places, &trial.nonce)?;
-    for check in health::checks_of(places, &system)? {
+    for check in Manifest::load(places, &system)?.checks() {
         let checked = health::check(&check);
         let fields = json!({ "name": checked.name, "ok": checked.ok, "detail": checked.detail });
         journal.event("check", fields)?;

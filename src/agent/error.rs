@@ -86,6 +86,14 @@ pub enum AgentError {
         /// Who, as he wrote it down.
         holder: String,
     },
+    /// systemd refuses.
+    #[error("systemd does not do `{method}`: {said}")]
+    Systemd {
+        /// What it was asked.
+        method: &'static str,
+        /// What it said.
+        said: String,
+    },
     /// A store path is not there.
     #[error("{} is not on this host", super::places::shown(path))]
     NotHere {
@@ -202,7 +210,7 @@ impl AgentError {
             Self::NotHere { .. } => "send it with `nexus-agent import` first",
             Self::NotExpected { .. } => "plan again against what runs now",
             Self::Generation(GenerationError::KnownBad { .. }) => "`--again` tries it all the same",
-            Self::Generation(GenerationError::OnTrial(_)) => {
+            Self::Generation(GenerationError::OnTrial { .. }) => {
                 "confirm it, or end the trial with `nexus-agent rollback`"
             }
             Self::Generation(GenerationError::Full) => "`nexus-agent gc` forgets old ones",

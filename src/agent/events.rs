@@ -20,6 +20,8 @@ const LAST: [&str; 5] = ["awaiting", "rebooting", "kept", "returned", "stuck"];
 const LOOK: Duration = Duration::from_millis(20);
 /// How often is looked whether somebody still writes it.
 const ALIVE: Duration = Duration::from_secs(1);
+/// How often whoever follows a log is told that somebody still writes it, by an empty line.
+pub const STILL: Duration = Duration::from_secs(10);
 /// Most bytes that are read of a log at once.
 const PIECE_BYTES: u64 = 1 << 20;
 
@@ -72,6 +74,8 @@ fn log_path(places: &Places, nonce: &Nonce) -> PathBuf {
 
 /// Shows a log from byte `from` on until its last event; answers the exit code that this means.
 ///
+/// Where nothing happens for [`STILL`], an empty line is written.
+///
 /// # Errors
 ///
 /// When there is no such log, or the unit that writes it ended without a last event.
@@ -84,16 +88,13 @@ pub fn follow(
     let path = log_path(places, nonce);
     let mut at = from;
     let mut last_line = String::new();
-    let mut looked = Instant::now();
+    let (mut looked, mut told) = (Instant::now(), Instant::now());
     loop {
         let text = read_from(&path, at)?;
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         if whole > 0 {
-            // Whoever asked may be gone; the work goes on without him.
-            output
-                .write_all(&text.as_bytes()[..whole])
-                .and_then(|()| output.flush())
-                .map_err(AgentError::at("write to", "standard output"))?;
+            show(output, &text[..whole])?;
+            told = Instant::now();
             at += whole as u64;
             text[..whole].lines().next_back().unwrap_or_default().clone_into(&mut last_line);
             continue;
@@ -108,8 +109,20 @@ pub fn follow(
                 return Err(AgentError::Unexpected(problem));
             }
         }
+        if told.elapsed() > STILL {
+            show(output, "\n")?;
+            told = Instant::now();
+        }
         std::thread::sleep(LOOK);
     }
+}
+
+/// Shows it now; whoever asked may be gone, and the work goes on without him.
+fn show(output: &mut dyn Write, text: &str) -> Result<(), AgentError> {
+    output
+        .write_all(text.as_bytes())
+        .and_then(|()| output.flush())
+        .map_err(AgentError::at("write to", "standard output"))
 }
 
 /// The unit that does the work of an attempt.

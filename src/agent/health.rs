@@ -1,4 +1,4 @@
-//! The host's own health checks, as its system declares them in `manifest.json`.
+//! The host's own health checks, made from within.
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
@@ -6,20 +6,13 @@ use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
-
-use super::error::AgentError;
-use super::places::Places;
 use super::process::run;
 use super::service_manager;
 use super::state::now_seconds;
 use crate::exec::files::read_limited;
 use crate::failure::causes;
-use crate::health::{Check, Clock, Probe, Vantage, first_expiry, is_mount_point};
-use crate::store::StorePath;
+use crate::health::{Check, Clock, Probe, first_expiry, is_mount_point};
 
-/// Most bytes of a manifest.
-pub(super) const MANIFEST_BYTES_MAX: u64 = 64 << 20;
 /// Most bytes of a page that are looked at.
 const PAGE_BYTES_MAX: u64 = 1 << 20;
 /// How often a check that fails is tried again while its time lasts.
@@ -41,26 +34,6 @@ pub struct Checked {
     pub ok: bool,
     /// What was seen last when not.
     pub detail: String,
-}
-
-#[derive(Deserialize)]
-struct Manifest {
-    #[serde(default)]
-    checks: Vec<Check>,
-}
-
-/// The checks of a system that look from within; a system of an older format has none.
-///
-/// # Errors
-///
-/// When the manifest is not there or not one.
-pub fn checks_of(places: &Places, system: &StorePath) -> Result<Vec<Check>, AgentError> {
-    let path = places.store_path(system).join("manifest.json");
-    let text = read_limited(&path, MANIFEST_BYTES_MAX)?;
-    let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| {
-        AgentError::NoSystem { path: system.clone(), problem: format!("manifest.json: {error}") }
-    })?;
-    Ok(manifest.checks.into_iter().filter(|check| check.vantage == Vantage::Inside).collect())
 }
 
 /// Tries a check until it succeeds or its time is over.

@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{BufRead, Write};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use nix_archive::nar::{CaseHack, hash_path};
@@ -64,15 +65,16 @@ pub fn import(
     let listings: Vec<Listing> =
         listings.into_iter().filter(|listing| !valid(&listing.path)).collect();
     check_references(places, &registry, &listings)?;
-    let mut contents = Contents::open(places, &wanted(&listings))?;
+    let names = listings.iter().map(|listing| contents::package_of(listing.path.name()));
+    let mut contents = Contents::open(places, &wanted(&listings), &names.collect())?;
     check_space(places, &listings, &contents)?;
     let say = |output: &mut dyn Write, text: &str| {
         writeln!(output, "{text}").and_then(|()| output.flush()).map_err(answer_failed)
     };
     let wants: Vec<String> = contents.wants().map(super::protocol::Want::to_line).collect();
     say(output, &[wants, vec!["go".into()]].concat().join("\n"))?;
-    let received_bytes = receive(places, &mut lines, &mut contents)?;
-    place_all(places, &mut registry, &listings, &contents)?;
+    let (received_bytes, made) = receive(places, &mut lines, &mut contents, &listings)?;
+    place_all(places, &mut registry, made)?;
     for listing in &listings {
         say(output, &format!("valid {}", listing.path))?;
     }
@@ -179,58 +181,138 @@ fn check_space(
     if needed > free { Err(AgentError::Space { needed, free }) } else { Ok(()) }
 }
 
-/// Contents of all listings with their sizes.
-fn wanted(listings: &[Listing]) -> BTreeMap<Sha256Digest, u64> {
+/// Contents of all listings with their sizes, each once, in the order of the listings.
+fn wanted(listings: &[Listing]) -> Vec<(Sha256Digest, u64)> {
+    let mut seen = BTreeSet::new();
     let nodes = listings.iter().flat_map(|listing| listing.entries.values());
     let files = nodes.filter_map(|node| match node {
         ListedNode::File { digest, size, .. } => Some((*digest, *size)),
         _ => None,
     });
-    files.collect()
+    files.filter(|(digest, _)| seen.insert(*digest)).collect()
 }
 
-/// Takes frames until `done`; answers the bytes that came.
+/// Takes frames until `done`, and has each tree made as soon as its contents are there; answers the bytes that
+/// came, and the trees in the order of the listings.
 fn receive(
     places: &Places,
     lines: &mut Lines<'_>,
     contents: &mut Contents,
+    listings: &[Listing],
+) -> Result<(u64, Vec<Made>), AgentError> {
+    std::thread::scope(|scope| {
+        let (sender, ready) = channel::<Ready<'_>>();
+        let making =
+            scope.spawn(move || ready.into_iter().map(|ready| make(places, &ready)).collect());
+        let received = take_all(places, lines, contents, Waiting { listings, sender });
+        let made: Result<Vec<Made>, AgentError> =
+            making.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        // What the other thread met is why this one has ended, too.
+        made.and_then(|made| Ok((received?, made)))
+    })
+}
+
+/// Listings that lack contents, and where those go that lack none any more.
+struct Waiting<'l> {
+    listings: &'l [Listing],
+    sender: Sender<Ready<'l>>,
+}
+
+impl Waiting<'_> {
+    /// Hands over what is ready; `false` when nobody takes it any more.
+    fn hand_over(&mut self, contents: &Contents) -> bool {
+        while let Some((listing, rest)) = self.listings.split_first() {
+            let Some(places) = places_of(listing, contents) else { return true };
+            self.listings = rest;
+            if self.sender.send(Ready { listing, places }).is_err() {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// Where all contents of a listing lie, when all are there.
+fn places_of(listing: &Listing, contents: &Contents) -> Option<BTreeMap<Sha256Digest, PathBuf>> {
+    let files = listing.entries.values().filter_map(|node| match node {
+        ListedNode::File { digest, .. } => Some(digest),
+        _ => None,
+    });
+    files.map(|digest| Some((*digest, contents.place_of(digest)?.to_owned()))).collect()
+}
+
+fn take_all(
+    places: &Places,
+    lines: &mut Lines<'_>,
+    contents: &mut Contents,
+    mut waiting: Waiting<'_>,
 ) -> Result<u64, AgentError> {
     let mut received = 0;
-    loop {
+    let mut taken = waiting.hand_over(contents);
+    while taken {
         let line = lines.next()?;
         if line == b"done" {
             break;
         }
         let frame = Frame::parse(&line).map_err(|problem| lines.wrong(problem))?;
         received += frame.length();
-        contents.take(places, &frame, &mut *lines.input)?;
+        if contents.take(places, &frame, &mut *lines.input)? {
+            taken = waiting.hand_over(contents);
+        }
     }
     match contents.wants().next() {
-        None => Ok(received),
-        Some(want) => {
+        Some(want) if taken => {
             Err(lines.wrong(&format!("`done`, but content {} has not come", want.digest)))
         }
+        _ => Ok(received),
     }
 }
 
-/// Makes the trees, proves them, and registers them all at once.
-fn place_all(
-    places: &Places,
-    registry: &mut Registry,
-    listings: &[Listing],
-    contents: &Contents,
-) -> Result<(), AgentError> {
-    let mut made = Vec::new();
-    for listing in listings {
-        let tree = places.incoming().join(format!("tree-{}", listing.path));
+/// A listing whose contents are there.
+struct Ready<'l> {
+    listing: &'l Listing,
+    places: BTreeMap<Sha256Digest, PathBuf>,
+}
+
+/// A tree that is made and proved, but not in the store yet.
+struct Made {
+    path: StorePath,
+    registered: Registered,
+    tree: PathBuf,
+}
+
+/// Makes a tree.
+fn make(places: &Places, ready: &Ready<'_>) -> Result<Made, AgentError> {
+    let listing = ready.listing;
+    let tree = places.incoming().join(format!("tree-{}", listing.path));
+    remove(&tree)?;
+    write_tree(places, &tree, ready)?;
+    let Some(registered) = prove(&tree, listing)? else {
         remove(&tree)?;
-        write_tree(&tree, listing, contents)?;
-        let registered = prove(&tree, listing)?;
-        made.push((listing.path.clone(), registered, tree));
+        return Err(damaged(places, ready));
+    };
+    Ok(Made { path: listing.path.clone(), registered, tree })
+}
+
+/// Finds the content that is to blame, and removes it, so that it is sent again.
+fn damaged(places: &Places, ready: &Ready<'_>) -> AgentError {
+    let mut what = shown(&ready.listing.path);
+    for (digest, place) in &ready.places {
+        let arrived = Contents::has_arrived(places, place);
+        if arrived && contents::digest_of(place).ok() != Some(*digest) {
+            // Else the next conversation finds it.
+            let _kept = fs::remove_file(place);
+            what = format!("content {digest}");
+        }
     }
+    AgentError::Damaged { what }
+}
+
+/// Puts the trees into the store and registers them all at once.
+fn place_all(places: &Places, registry: &mut Registry, made: Vec<Made>) -> Result<(), AgentError> {
     // Contents first: a name in the store must never lead to something that is not on the disk.
     sync_file_system(&places.incoming())?;
-    for (path, registered, tree) in made {
+    for Made { path, registered, tree } in made {
         let target = places.store_path(&path);
         // What lies there is not registered, so it is a leftover.
         remove(&target)?;
@@ -241,8 +323,8 @@ fn place_all(
     registry.save(places)
 }
 
-fn write_tree(root: &Path, listing: &Listing, contents: &Contents) -> Result<(), AgentError> {
-    for (path, node) in &listing.entries {
+fn write_tree(places: &Places, root: &Path, ready: &Ready<'_>) -> Result<(), AgentError> {
+    for (path, node) in &ready.listing.entries {
         let target = below(root, path);
         match node {
             ListedNode::Directory => {
@@ -253,21 +335,33 @@ fn write_tree(root: &Path, listing: &Listing, contents: &Contents) -> Result<(),
                     .map_err(FileError::at("make the link", &target))?;
             }
             ListedNode::File { digest, executable, .. } => {
-                contents.copy(digest, &target)?;
-                let mode = if *executable { 0o555 } else { 0o444 };
-                let file = File::open(&target).map_err(FileError::at("open", &target))?;
-                let modified = std::time::UNIX_EPOCH + Duration::from_secs(1);
-                file.set_permissions(fs::Permissions::from_mode(mode))
-                    .and_then(|()| file.set_modified(modified))
-                    .map_err(FileError::at("set the mode of", &target))?;
+                let source = &ready.places[digest];
+                // What arrived becomes the file itself, unless it is one already: their modes may differ.
+                let unused = source.metadata().is_ok_and(|metadata| metadata.nlink() == 1);
+                if unused && Contents::has_arrived(places, source) {
+                    fs::hard_link(source, &target).map_err(FileError::at("link", source))?;
+                } else {
+                    fs::copy(source, &target).map_err(FileError::at("copy", source))?;
+                }
+                finish_file(&target, *executable)?;
             }
         }
     }
     Ok(())
 }
 
-/// The tree leads to the very path it claims to be.
-fn prove(tree: &Path, listing: &Listing) -> Result<Registered, AgentError> {
+fn finish_file(file: &Path, executable: bool) -> Result<(), AgentError> {
+    let mode = if executable { 0o555 } else { 0o444 };
+    let modified = std::time::UNIX_EPOCH + Duration::from_secs(1);
+    let handle = File::open(file).map_err(FileError::at("open", file))?;
+    handle
+        .set_permissions(fs::Permissions::from_mode(mode))
+        .and_then(|()| handle.set_modified(modified))
+        .map_err(|error| FileError::at("set the mode of", file)(error).into())
+}
+
+/// What a tree is registered as; `None` when it does not lead to the very path that it claims to be.
+fn prove(tree: &Path, listing: &Listing) -> Result<Option<Registered>, AgentError> {
     let hash = hash_path(tree, CaseHack::Disabled)
         .map_err(|error| AgentError::at("digest", tree)(std::io::Error::other(error)))?;
     let (nar_size, digest) = hash.into_parts();
@@ -280,14 +374,11 @@ fn prove(tree: &Path, listing: &Listing) -> Result<Registered, AgentError> {
         (nar_hash, nar_size),
         references.clone(),
     );
-    if info.path != listing.path {
-        remove(tree)?;
-        return Err(AgentError::Damaged { what: shown(&listing.path) });
-    }
-    Ok(Registered { nar_hash, nar_size, references })
+    let proved = info.path == listing.path;
+    Ok(proved.then_some(Registered { nar_hash, nar_size, references }))
 }
 
-fn below(root: &Path, path: &TreePath) -> std::path::PathBuf {
+fn below(root: &Path, path: &TreePath) -> PathBuf {
     if path.is_root() { root.to_owned() } else { root.join(path.to_path()) }
 }
 

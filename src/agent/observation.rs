@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
+use super::differences::Differences;
 use super::error::AgentError;
 use super::places::{Places, shown};
 use super::secrets;
@@ -58,6 +59,7 @@ pub struct Observation {
 struct NamesOfAll {
     by_system: BTreeMap<StorePath, Names>,
     target: StorePath,
+    differences: Differences,
 }
 
 /// Makes the plan for a switch from what is in place to `target`.
@@ -86,7 +88,8 @@ pub fn observe(
             by_system.insert(system.clone(), Names::mount(places, stage, system)?);
         }
     }
-    let names = NamesOfAll { by_system, target: target.clone() };
+    let differences = Differences::load(places);
+    let names = NamesOfAll { by_system, target: target.clone(), differences };
     let staged = Staged::new(places, stage, target, names.target())?;
     let observed = service_manager::observed(places)?;
     let interesting: BTreeSet<String> = observed
@@ -122,6 +125,7 @@ pub fn observe(
         daemon_reload: any_differs(&UNITS),
         tmpfiles: any_differs(&TMPFILES),
     };
+    names.differences.save(places)?;
     Ok(Observation { plan, observed, new, staged, in_place, known, names })
 }
 
@@ -158,7 +162,10 @@ impl NamesOfAll {
     }
 
     fn differs(&self, from: &StorePath, path: &str) -> bool {
-        self.by_system.get(from).is_none_or(|old| differs(old, self.target(), path))
+        let compare = |old| differs(old, self.target(), path);
+        self.by_system
+            .get(from)
+            .is_none_or(|old| self.differences.differs((from, &self.target, path), || compare(old)))
     }
 
     fn changed(&self, from: &StorePath, paths: &BTreeSet<String>) -> BTreeSet<String> {

@@ -26,6 +26,8 @@ use crate::exec::files::{FileError, read_limited, write_atomic};
 use crate::generation::{Level, Nonce, Trial};
 use crate::switch::{Activity, Observed, Policy, suffix};
 
+/// Most seconds of an activation, or a boot, itself; then the host goes back, whatever hangs.
+const ACTIVATION_SECONDS_MAX: u32 = 240;
 /// How long the way back waits for whoever still holds the host.
 const WAIT: Duration = Duration::from_secs(20);
 
@@ -52,14 +54,10 @@ pub(super) fn return_unit(nonce: &Nonce) -> String {
     format!("nexus-return-{nonce}")
 }
 
-/// Arms the way back for an activation that takes longer than `seconds` and its window.
-pub(super) fn arm_dead(places: &Places, trial: &Trial, seconds: u32) -> Result<(), AgentError> {
-    arm(
-        places,
-        &dead_unit(&trial.nonce),
-        &trial.nonce,
-        seconds.saturating_add(trial.window_seconds),
-    )
+/// Arms the way back for an activation, or a boot, that does not come to its end.
+pub(super) fn arm_dead(places: &Places, trial: &Trial) -> Result<(), AgentError> {
+    let seconds = ACTIVATION_SECONDS_MAX.saturating_add(trial.window_seconds);
+    arm(places, &dead_unit(&trial.nonce), &trial.nonce, seconds)
 }
 
 /// Arms the way back for the end of the window.
@@ -69,16 +67,14 @@ pub(super) fn arm_return(places: &Places, trial: &Trial) -> Result<(), AgentErro
 
 fn arm(places: &Places, unit: &str, nonce: &Nonce, seconds: u32) -> Result<(), AgentError> {
     let agent = places.run().join("agent").display().to_string();
-    let after = format!("--on-active={seconds}s");
-    let properties =
-        [after.as_str(), "--timer-property=AccuracySec=50ms", "--property=OOMScoreAdjust=-900"];
-    service_manager::start_transient(unit, &properties, &[&agent, "return", nonce.as_str()])
+    let properties = [service_manager::LAST_TO_BE_KILLED];
+    service_manager::start_timer(unit, seconds, &properties, &[&agent, "return", nonce.as_str()])
 }
 
 /// Ends both timers.
 pub(super) fn disarm(nonce: &Nonce) -> Result<(), AgentError> {
-    service_manager::stop_quietly(&format!("{}.timer", return_unit(nonce)))?;
-    service_manager::stop_quietly(&format!("{}.timer", dead_unit(nonce)))
+    let timers = [return_unit(nonce), dead_unit(nonce)].map(|unit| format!("{unit}.timer"));
+    service_manager::stop_quietly(&timers)
 }
 
 /// Notes which units run, so that the way back leads to the same.
@@ -103,7 +99,7 @@ fn before_path(places: &Places, nonce: &Nonce) -> std::path::PathBuf {
 /// When somebody else holds the host for too long: the timer's unit fails then and is tried again.
 pub fn unconfirmed(places: &Places, nonce: &Nonce) -> Result<(), AgentError> {
     // Whoever still works for this attempt hangs: that is why the timer fired.
-    service_manager::stop_quietly(&activation_unit(nonce))?;
+    service_manager::stop_quietly(&[activation_unit(nonce)])?;
     let holder = format!("attempt {nonce} goes back");
     let _lock = Lock::take(places, Locked::Host, &holder, WAIT)?;
     let generations = state::load(places)?;
@@ -141,23 +137,22 @@ pub(super) fn go_back(
         )?;
         return service_manager::reboot(false);
     }
-    let result = undo(places, trial, journal);
+    let undone = undo(places, trial, journal);
     generations.fail(&trial.nonce, reason)?;
-    state::save(places, &generations)?;
-    let menu = boot_menu::sync(places, &generations, false);
-    match result.and(menu) {
-        Ok(()) => journal.event(
-            "returned",
-            json!({ "reason": reason, "system": shown(&system), "exit": exit }),
-        )?,
-        Err(error) => {
-            let why = format!("{reason}; going back: {error}");
-            journal.event("stuck", json!({ "reason": why }))?;
-            disarm(&trial.nonce)?;
-            // The default is still the old generation: a boot brings it back whole.
-            return service_manager::reboot(false);
-        }
+    let noted = state::save(places, &generations);
+    // The old system is the default also when that cannot be written, because the disk is full.
+    if let Err(error) = noted.and_then(|()| boot_menu::sync(places, &generations, false)) {
+        journal.event("problem", json!({ "message": format!("noting the failure: {error}") }))?;
     }
+    if let Err(error) = undone {
+        let why = format!("{reason}; going back: {error}");
+        journal.event("stuck", json!({ "reason": why }))?;
+        disarm(&trial.nonce)?;
+        // A boot brings the old generation back whole.
+        return service_manager::reboot(false);
+    }
+    journal
+        .event("returned", json!({ "reason": reason, "system": shown(&system), "exit": exit }))?;
     disarm(&trial.nonce)
 }
 
@@ -172,7 +167,7 @@ fn undo(places: &Places, trial: &Trial, journal: &mut Journal) -> Result<(), Age
     }
     let stage = Stage::new(places)?;
     let observation = observe(places, &stage, &system, &booted, Policy::default())?;
-    let mut problems = switch(places, &observation, &booted, journal)?;
+    let mut problems = switch(places, &observation, &booted, journal)?.problems;
     let text = read_limited(&before_path(places, &trial.nonce), 1 << 20).unwrap_or_default();
     let before: BTreeSet<String> =
         String::from_utf8_lossy(&text).lines().map(str::to_owned).collect();

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::bus::{self, Body, Properties, Property, Values};
 use super::error::AgentError;
 use super::places::Places;
-use super::process::{run, succeed};
-use crate::switch::{Observed, Origin, parse_units};
+use super::process::succeed;
+use crate::switch::{Observed, Origin};
 
 /// The program.
 const SYSTEMCTL: &str = "/usr/bin/systemctl";
@@ -16,6 +17,12 @@ const ASK: Duration = Duration::from_secs(60);
 const RELOAD: Duration = Duration::from_secs(120);
 /// How long units may take to stop or start; systemd's own default is 90 s for each.
 const JOBS: Duration = Duration::from_secs(180);
+const MICROSECONDS: u64 = 1_000_000;
+/// How late a timer may fire, in microseconds.
+const TIMER_ACCURACY: u64 = 50_000;
+/// What keeps our own services alive when memory is short (proc(5): -1000 to 1000).
+pub(super) const LAST_TO_BE_KILLED: (&str, Property<'_>) =
+    ("OOMScoreAdjust", Property::Signed(-900));
 
 /// Folders of units that are in no system.
 const RUNTIME: [(&str, Origin); 7] = [
@@ -28,12 +35,43 @@ const RUNTIME: [(&str, Origin); 7] = [
     ("etc/systemd/system.control", Origin::Runtime),
 ];
 
+/// A unit as systemd lists it.
+struct Listed {
+    name: String,
+    /// Whether `systemctl list-units` shows it: it is not inactive, or is about not to be, and no other name of
+    /// another unit. Source: `output_show_unit` in systemd's `src/systemctl/systemctl-list-units.c`.
+    shown: bool,
+    active: String,
+    sub: String,
+}
+
+/// Asks for lists of units: name, description, whether it is loaded, state, state of its kind, the unit that it
+/// follows, object, number, type and object of its job.
+fn list(method: &'static str, signature: &str, values: Body) -> Result<Vec<Listed>, AgentError> {
+    let answer = bus::call(method, signature, values)?;
+    let read = |unit: &mut Values<'_>| {
+        let (name, _description, _loaded) = (unit.string()?, unit.string()?, unit.string()?);
+        let (active, sub, follows) = (unit.string()?, unit.string()?, unit.string()?);
+        let (_object, job, _kind, _job_object) =
+            (unit.string()?, unit.u32()?, unit.string()?, unit.string()?);
+        let shown = follows.is_empty() && (job > 0 || active != "inactive");
+        let (name, active, sub) = (name.to_owned(), active.to_owned(), sub.to_owned());
+        Some(Listed { name, shown, active, sub })
+    };
+    bus::read(method, &answer, |values| values.structures(read))
+}
+
 /// All units that run, start, stop or have failed.
 ///
 /// One question only: asking for properties of each unit takes as long as the whole switch.
 pub fn observed(places: &Places) -> Result<BTreeMap<String, Observed>, AgentError> {
-    let words = [SYSTEMCTL, "list-units", "--plain", "--no-legend", "--no-pager", "--full"];
-    let mut units = parse_units(&succeed(&words, ASK)?);
+    let listed = list("ListUnits", "", Body::default())?.into_iter().filter(|unit| unit.shown);
+    let mut units: BTreeMap<String, Observed> = listed
+        .map(|unit| {
+            let observed = Observed::of_states(&unit.active, &unit.sub);
+            (unit.name, observed)
+        })
+        .collect();
     for (folder, origin) in RUNTIME {
         for entry in std::fs::read_dir(places.at(folder)).into_iter().flatten().flatten() {
             let name = entry.file_name().into_string().unwrap_or_default();
@@ -59,13 +97,22 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// The word for systemctl, and for events.
+    /// The word for events.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Stop => "stop",
             Self::Reload => "reload",
             Self::Restart => "restart",
             Self::Start => "start",
+        }
+    }
+
+    fn method(self) -> &'static str {
+        match self {
+            Self::Stop => "StopUnit",
+            Self::Reload => "ReloadUnit",
+            Self::Restart => "RestartUnit",
+            Self::Start => "StartUnit",
         }
     }
 }
@@ -76,73 +123,139 @@ impl Verb {
 ///
 /// When systemd cannot be asked; units that fail are lines of the answer.
 pub fn act(verb: Verb, units: &BTreeSet<String>) -> Result<Vec<String>, AgentError> {
-    if units.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut words = vec![SYSTEMCTL, verb.as_str(), "--no-ask-password", "--"];
-    words.extend(units.iter().map(String::as_str));
-    let ended = run(&words, JOBS)?;
-    if ended.success {
-        return Ok(Vec::new());
-    }
-    let lines =
-        ended.errors.lines().filter(|line| line.starts_with("Job") || line.contains("ailed"));
-    let mut lines: Vec<String> = lines.map(str::to_owned).collect();
-    if lines.is_empty() {
-        lines.push(format!("systemctl {} ended with {}", verb.as_str(), ended.status));
-    }
-    Ok(lines)
+    if units.is_empty() { Ok(Vec::new()) } else { bus::jobs(verb.method(), units, JOBS) }
 }
 
 /// Forgets that units failed, so that they may be started however often they did.
 pub fn reset_failed(units: &BTreeSet<String>) -> Result<(), AgentError> {
     for unit in units {
-        // A unit that is not loaded has nothing to forget.
-        run(&[SYSTEMCTL, "reset-failed", "--", unit], ASK)?;
+        let mut values = Body::default();
+        values.string(unit);
+        match bus::call("ResetFailedUnit", "s", values) {
+            // A unit that is not loaded has nothing to forget.
+            Ok(_) | Err(AgentError::Systemd { .. }) => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
 }
 
 /// Reads all units anew; with `reexec` the manager itself becomes the program of the new system.
 pub fn reload(reexec: bool) -> Result<(), AgentError> {
-    let verb = if reexec { "daemon-reexec" } else { "daemon-reload" };
-    succeed(&[SYSTEMCTL, verb], RELOAD).map(drop)
+    if reexec {
+        // Its end is that of the connection, which the program knows best to wait for.
+        return succeed(&[SYSTEMCTL, "daemon-reexec"], RELOAD).map(drop);
+    }
+    bus::call("Reload", "", Body::default()).map(drop)
 }
 
 /// Whether a unit is active.
 pub fn is_active(unit: &str) -> Result<bool, AgentError> {
-    Ok(run(&[SYSTEMCTL, "is-active", "--quiet", "--", unit], ASK)?.success)
+    let mut names = Body::default();
+    names.strings(&[unit]);
+    let listed = list("ListUnitsByNames", "as", names)?;
+    Ok(listed.iter().any(|unit| ["active", "reloading", "refreshing"].contains(&&*unit.active)))
+}
+
+/// Those of some services that ended and were started again by systemd since somebody started them.
+///
+/// Between two tries such a unit looks active.
+///
+/// # Errors
+///
+/// When systemd cannot be asked.
+pub fn started_again(units: &BTreeSet<String>) -> Result<Vec<String>, AgentError> {
+    let services = units.iter().map(String::as_str).filter(|unit| unit.ends_with(".service"));
+    let services: Vec<&str> = services.collect();
+    if services.is_empty() {
+        return Ok(Vec::new());
+    }
+    let words = [SYSTEMCTL, "show", "--property=Id,NRestarts", "--"];
+    let text = succeed(&[&words, &services[..]].concat(), RELOAD)?;
+    Ok(text.split("\n\n").filter_map(restarted).collect())
+}
+
+/// The name in a block of properties, when it counts restarts.
+fn restarted(block: &str) -> Option<String> {
+    let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name));
+    let name = field("Id=").filter(|_| field("NRestarts=").is_some_and(|count| count != "0"));
+    name.map(str::to_owned)
 }
 
 /// Units that have failed.
 pub fn failed() -> Result<BTreeSet<String>, AgentError> {
-    let words = [SYSTEMCTL, "list-units", "--failed", "--plain", "--no-legend", "--no-pager"];
-    let text = succeed(&words, ASK)?;
-    let names = text.lines().filter_map(|line| line.split_ascii_whitespace().next());
-    Ok(names.map(str::to_owned).collect())
+    let mut states = Body::default();
+    states.strings(&["failed"]);
+    let listed = list("ListUnitsFiltered", "as", states)?;
+    Ok(listed.into_iter().map(|unit| unit.name).collect())
 }
 
-/// Runs a command in a unit of its own, which outlives whoever asked for it.
-pub fn start_transient(
+/// What units of our own have in common: they are gone when they have ended, also when they have failed.
+const GONE_AT_THE_END: (&str, Property<'_>) = ("CollectMode", Property::Text("inactive-or-failed"));
+
+/// Starts a service that runs `command` and outlives whoever asked for it; does not wait until it runs.
+pub(super) fn start_service(
     unit: &str,
-    properties: &[&str],
+    properties: &Properties<'_>,
     command: &[&str],
 ) -> Result<(), AgentError> {
-    let unit = format!("--unit={unit}");
-    let mut words = vec!["/usr/bin/systemd-run", &unit, "--collect", "--quiet"];
-    words.extend(properties);
-    words.push("--");
-    words.extend(command);
-    succeed(&words, ASK).map(drop)
+    let own = [GONE_AT_THE_END, ("ExecStart", Property::Command(command))];
+    start_transient(unit, &[&own, properties].concat(), &[])
 }
 
-/// Ends a unit that this program started, if it still runs.
-pub fn stop_quietly(unit: &str) -> Result<(), AgentError> {
-    run(&[SYSTEMCTL, "stop", "--", unit], ASK).map(drop)
+/// Starts `<unit>.timer`, which runs `command` in `<unit>.service` after so many seconds.
+pub(super) fn start_timer(
+    unit: &str,
+    seconds: u32,
+    properties: &Properties<'_>,
+    command: &[&str],
+) -> Result<(), AgentError> {
+    let own = [GONE_AT_THE_END, ("ExecStart", Property::Command(command))];
+    let service = [&own, properties].concat();
+    let after = u64::from(seconds) * MICROSECONDS;
+    let timer = [
+        GONE_AT_THE_END,
+        ("RemainAfterElapse", Property::Flag(false)),
+        ("TimersMonotonic", Property::Timer("OnActiveSec", after)),
+        ("AccuracyUSec", Property::Unsigned(TIMER_ACCURACY)),
+    ];
+    start_transient(&format!("{unit}.timer"), &timer, &[(&format!("{unit}.service"), &service)])
+}
+
+fn start_transient(
+    unit: &str,
+    properties: &Properties<'_>,
+    others: &[(&str, &Properties<'_>)],
+) -> Result<(), AgentError> {
+    let mut values = Body::default();
+    values.string(unit);
+    // There is none of this name, or it is a mistake.
+    values.string("fail");
+    values.properties(properties);
+    values.units(others);
+    bus::call("StartTransientUnit", "ssa(sv)a(sa(sv))", values).map(drop)
+}
+
+/// Ends units that this program started, those that still run, and waits for their end.
+pub fn stop_quietly(units: &[String]) -> Result<(), AgentError> {
+    // One that is not there has ended.
+    act(Verb::Stop, &units.iter().cloned().collect()).map(drop)
 }
 
 /// Begins a reboot, or with `soft` a new start of user space only.
 pub fn reboot(soft: bool) -> Result<(), AgentError> {
     let verb = if soft { "soft-reboot" } else { "reboot" };
     succeed(&[SYSTEMCTL, "--no-block", verb], ASK).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_that_was_started_again_is_found() {
+        let text = "NRestarts=0\nId=a.service\n\nNRestarts=3\nId=b.service\n\nId=c.service\n";
+        let found: Vec<String> = text.split("\n\n").filter_map(restarted).collect();
+        assert_eq!(found, ["b.service"]);
+    }
 }

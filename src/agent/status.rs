@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::boot_menu;
+use super::boot_files::BootFiles;
 use super::error::AgentError;
 use super::lock::{Lock, Locked};
 use super::observation::facts;
@@ -73,7 +73,7 @@ pub fn status(places: &Places) -> Result<Value, AgentError> {
         "failed_units": failed,
         "reboot_needed": running.map(|running| reboot_needed(places, &booted, running)),
         "free_bytes": free_bytes(places),
-        "esp_free_bytes": boot_menu::free_bytes(places).ok(),
+        "esp_free_bytes": BootFiles::load(places).free_bytes,
     }))
 }
 

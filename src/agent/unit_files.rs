@@ -22,18 +22,26 @@ const LINKS_MAX: usize = 40;
 #[derive(Debug, Clone)]
 pub struct Tree {
     root: PathBuf,
-    folders: &'static [&'static str],
+    /// With what lies in each: most places that may have something have nothing.
+    folders: Vec<(&'static str, BTreeSet<String>)>,
 }
 
 impl Tree {
     /// The tree at `root`, `/` for what runs.
     pub fn at(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), folders: FOLDERS }
+        Self::with(root.into(), FOLDERS)
     }
 
     /// The units that generators made, in the running system at `root`.
     pub fn generated(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), folders: GENERATED }
+        Self::with(root.into(), GENERATED)
+    }
+
+    fn with(root: PathBuf, folders: &[&'static str]) -> Self {
+        let mut tree = Self { root, folders: Vec::new() };
+        let names = |folder: &str| names_in(&tree.place(folder)).into_iter().collect();
+        tree.folders = folders.iter().map(|folder| (*folder, names(folder))).collect();
+        tree
     }
 
     /// Reads `names` and everything that is wanted by a link.
@@ -53,8 +61,8 @@ impl Tree {
     /// Units by the links in `*.wants`, `*.requires` and `*.upholds`.
     fn wanted(&self) -> BTreeMap<String, BTreeSet<String>> {
         let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for folder in self.folders {
-            for folder_name in names_in(&self.place(folder)) {
+        for (folder, names) in &self.folders {
+            for folder_name in names {
                 let Some((by, "wants" | "requires" | "upholds")) = folder_name.rsplit_once('.')
                 else {
                     continue;
@@ -78,8 +86,8 @@ impl Tree {
         let template = template_of(name);
         let candidates = std::iter::once(name).chain(template.as_deref());
         let found = candidates.into_iter().find_map(|name| {
-            let mut places = self.folders.iter().map(|folder| format!("{folder}/{name}"));
-            places.find(|place| self.place(place).symlink_metadata().is_ok())
+            let (folder, _) = self.folders.iter().find(|(_, names)| names.contains(name))?;
+            Some(format!("{folder}/{name}"))
         });
         let Some(place) = found else { return UnitFile::Missing };
         if self.is_masked(&place) {
@@ -93,9 +101,13 @@ impl Tree {
     fn dropins(&self, name: &str, template: Option<&str>) -> BTreeMap<String, String> {
         let mut dropins = BTreeMap::new();
         // Read from the weakest to the strongest: a later one of the same name replaces.
-        for folder in self.folders.iter().rev() {
+        for (folder, names) in self.folders.iter().rev() {
             for kind in weakest_first(name, template) {
-                let folder = format!("{folder}/{kind}.d");
+                let kind = format!("{kind}.d");
+                if !names.contains(&kind) {
+                    continue;
+                }
+                let folder = format!("{folder}/{kind}");
                 for file in names_in(&self.place(&folder)) {
                     let conf = Path::new(&file).extension().is_some_and(|e| e == "conf");
                     let place = format!("{folder}/{file}");

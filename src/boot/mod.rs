@@ -10,6 +10,12 @@ pub mod host;
 
 /// Name of the GPT partition that holds the root file system.
 pub const ROOT_LABEL: &str = "nexus-root";
+/// Bytes of a block of the root file system.
+pub const ROOT_BLOCK_BYTES: usize = 4096;
+/// Blocks of a block group of it: one bitmap block describes this many.
+pub const ROOT_BLOCKS_PER_GROUP: u32 = 32768;
+/// Block groups whose descriptors share a block, the first one of theirs.
+pub const ROOT_GROUPS_PER_META: u32 = 64;
 /// Name of the GPT partition that the firmware reads.
 pub const ESP_LABEL: &str = "nexus-esp";
 /// Where the store lies on the host.

@@ -219,6 +219,9 @@ pub(crate) struct Install {
     pub(crate) host: String,
 
     /// The machine as it is, and who logs in: root, or somebody who may use `sudo`
+    ///
+    /// Later the host is logged in to at the same address, with the port and the user of its host file: those of
+    /// `[deploy]`, where that names the same address.
     #[arg(long, value_name = "[USER@]HOST[:PORT]")]
     pub(crate) ssh: crate::spec::SshAddress,
 

@@ -250,7 +250,8 @@ fn identity(
     Ok(Some(SecretBytes::new(bytes)))
 }
 
-/// How to log in to the new host: as root where the host file lets him, else as one who may use `sudo`.
+/// How to log in to the new host: as root where the host file lets him, else as one who may use `sudo`; where the
+/// host file has a way to the same address, as it says.
 fn new_login(system: &System, old: &SshAddress) -> Result<SshAddress, Failure> {
     let keys = |user: &str| format!("etc/ssh/authorized_keys.d/{user}");
     let has = |path: String| system.files.keys().any(|found| found.as_bytes() == path.as_bytes());
@@ -267,6 +268,12 @@ fn new_login(system: &System, old: &SshAddress) -> Result<SshAddress, Failure> {
     let is_ssh = |port: &&crate::eval::Traced<crate::eval::Port>| {
         port.value.service.as_ref().is_some_and(|unit| unit.to_string() == "ssh.service")
     };
-    let port = system.ports.iter().find(is_ssh).map(|port| port.value.port);
-    Ok(old.with(Some(user), port.unwrap_or(22)))
+    let port = system.ports.iter().find(is_ssh).map_or(22, |port| port.value.port);
+    Ok(match system.deploy.ssh.iter().find(|way| way.host() == old.host()) {
+        Some(way) => {
+            let user = way.user().map_or(user, str::to_owned);
+            way.with(Some(user), way.port().unwrap_or(port))
+        }
+        None => old.with(Some(user), port),
+    })
 }

@@ -2,22 +2,28 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::difference::Manifest;
 use super::error::DeployError;
 use super::reply::{Event, PlanReply, Status, plain};
+use super::talk::{Asked, Talk};
 use crate::agent::places::AGENT;
-use crate::exec::process::shell_word;
 use crate::generation::Nonce;
-use crate::ssh::{Connection, Ended, SshError, Transport, run};
+use crate::ssh::{Connection, Ended, SshError, Transport};
 use crate::store::{StoreDir, StorePath};
 
 /// Most bytes of an answer.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 /// Most bytes of one event.
 const EVENT_BYTES_MAX: u64 = 4 << 20;
+/// How long an agent may say nothing of an activation, several times as long as it lets pass ([`STILL`]), or
+/// of the machine's status. A connection that goes through another machine may look alive when its end is not.
+///
+/// [`STILL`]: crate::agent::events::STILL
+const SILENCE: Duration = Duration::from_secs(60);
 /// What a shell says of a program that is not there.
 const NOT_FOUND: i32 = 127;
 
@@ -50,6 +56,8 @@ impl std::fmt::Debug for Ways {
 
 /// The agent, over one login.
 pub struct Agent {
+    // Before the connection that it goes over, so that it ends first.
+    talk: Talk,
     connection: Box<dyn Connection>,
 }
 
@@ -66,22 +74,21 @@ impl Agent {
     ///
     /// When the machine cannot be reached; whether it has an agent is seen at the first question.
     pub fn connect(way: &dyn Transport) -> Result<Self, DeployError> {
-        Ok(Self { connection: way.connect()? })
+        Ok(Self { talk: Talk::default(), connection: way.connect()? })
     }
 
     /// What there is to say about the machine.
     pub fn status(&mut self) -> Result<Status, DeployError> {
-        self.answer(&["status", "--json"], Status::parse)
+        self.status_and_text().map(|(status, _)| status)
     }
 
     /// The same, and how its health checks go, as the agent says it.
     pub fn status_and_checks(&mut self) -> Result<(Status, Value, Value), DeployError> {
-        let text = self.succeed(&["status", "--json"])?;
+        let (status, text) = self.status_and_text()?;
         let reply = |problem| DeployError::Reply { command: "status".into(), problem };
-        let status = Status::parse(&text).map_err(reply)?;
         let raw = serde_json::from_slice(&text).map_err(|error| reply(error.to_string()))?;
         // 6: a check fails, which is an answer.
-        let (text, _) = self.run(&["check", "--json"], &[], &[6])?;
+        let (text, _) = self.run(&["check", "--json"], &[], &[6], None)?;
         let checks = serde_json::from_slice(&text).map_err(|error| reply(error.to_string()))?;
         Ok((status, raw, checks))
     }
@@ -91,7 +98,8 @@ impl Agent {
         let directory = StoreDir::default();
         let lines: String =
             paths.iter().map(|path| format!("{}\n", directory.join(path))).collect();
-        let (text, _) = self.run(&["missing"], lines.as_bytes(), &[])?;
+        // An empty line ends them.
+        let (text, _) = self.run(&["missing"], format!("{lines}\n").as_bytes(), &[], None)?;
         let wrong = |problem: String| DeployError::Reply { command: "missing".into(), problem };
         let text = String::from_utf8(text).map_err(|_| wrong("it is no text".into()))?;
         let base = |line: &str| line.rsplit('/').next().unwrap_or_default().to_owned();
@@ -105,19 +113,8 @@ impl Agent {
     }
 
     /// What a system on the machine says about itself.
-    pub fn manifest(&mut self, system: &str) -> Result<(Manifest, Vec<u8>), DeployError> {
-        let base = system.rsplit('/').next().unwrap_or_default();
-        let wrong = |problem: String| DeployError::Reply { command: "manifest".into(), problem };
-        let path = StorePath::from_base_name(base).map_err(|error| wrong(error.to_string()))?;
-        let command = format!(
-            "cat {}",
-            shell_word(&format!("{}/manifest.json", StoreDir::default().join(&path)))
-        );
-        let (text, ended) = run(&mut *self.connection, &command, &[], ANSWER_BYTES_MAX)?;
-        if ended.status != 0 {
-            return Err(wrong(ended.errors));
-        }
-        Ok((Manifest::parse(&text).map_err(wrong)?, text))
+    pub fn manifest(&mut self, system: &str) -> Result<Manifest, DeployError> {
+        self.answer(&["manifest", system], Manifest::parse)
     }
 
     /// What an activation of `system` would do.
@@ -142,7 +139,7 @@ impl Agent {
 
     /// Runs a command that ends well; what it wrote.
     pub fn succeed(&mut self, words: &[&str]) -> Result<Vec<u8>, DeployError> {
-        self.run(words, &[], &[]).map(|(output, _)| output)
+        self.run(words, &[], &[], None).map(|(output, _)| output)
     }
 
     /// Runs a command that writes events, and shows each; answers the last one, and where the log goes on.
@@ -155,11 +152,10 @@ impl Agent {
         words: &[&str],
         seen: &mut dyn FnMut(&Event),
     ) -> Result<Option<Event>, DeployError> {
-        let mut remote = self.connection.start(&command_line(words))?;
-        remote.close_input()?;
         let mut last = None;
-        let mut lines = BufReader::new(remote);
+        let mut lines = BufReader::new(self.ask(words, &[])?);
         loop {
+            lines.get_mut().limit(Some(SILENCE));
             let mut line = Vec::new();
             let count = (&mut lines).take(EVENT_BYTES_MAX).read_until(b'\n', &mut line);
             let count = count.map_err(SshError::broken)?;
@@ -169,6 +165,10 @@ impl Agent {
             if line.pop() != Some(b'\n') {
                 // The connection ended within a line, or the line has no end.
                 return Err(SshError::Broken(std::io::ErrorKind::UnexpectedEof.into()).into());
+            }
+            if line.is_empty() {
+                // It is still at it.
+                continue;
             }
             let line = String::from_utf8_lossy(&line);
             let event = Event::parse(&line)
@@ -183,22 +183,34 @@ impl Agent {
         }
     }
 
-    /// Starts a command whose conversation the caller leads.
-    pub(super) fn start(
-        &mut self,
-        words: &[&str],
-    ) -> Result<Box<dyn crate::ssh::Remote + '_>, DeployError> {
-        Ok(self.connection.start(&command_line(words))?)
+    /// Begins a command that reads `input` first; the caller leads what follows.
+    pub(super) fn ask(&mut self, words: &[&str], input: &[u8]) -> Result<Asked<'_>, DeployError> {
+        let connection = &mut self.connection;
+        Ok(self.talk.ask(|| connection.start(&command_line()), words, input)?)
     }
 
+    fn status_and_text(&mut self) -> Result<(Status, Vec<u8>), DeployError> {
+        let (text, _) = self.run(&["status", "--json"], &[], &[], Some(SILENCE))?;
+        let reply = |problem| DeployError::Reply { command: "status".into(), problem };
+        Ok((Status::parse(&text).map_err(reply)?, text))
+    }
+
+    /// Runs a command that reads `input` and ends well, or with one of the codes `also`.
     fn run(
         &mut self,
         words: &[&str],
         input: &[u8],
         also: &[i32],
+        within: Option<Duration>,
     ) -> Result<(Vec<u8>, Ended), DeployError> {
-        let command = command_line(words);
-        let (output, ended) = run(&mut *self.connection, &command, input, ANSWER_BYTES_MAX)?;
+        let mut asked = self.ask(words, input)?;
+        asked.limit(within);
+        let (mut output, limit) = (Vec::new(), ANSWER_BYTES_MAX);
+        (&mut asked).take(limit + 1).read_to_end(&mut output).map_err(SshError::broken)?;
+        if output.len() as u64 > limit {
+            return Err(SshError::TooMuch { limit }.into());
+        }
+        let ended = asked.finish()?;
         if ended.status != 0 && !also.contains(&ended.status) {
             return Err(failed(words, &ended));
         }
@@ -216,11 +228,9 @@ impl Agent {
     }
 }
 
-/// The agent as root: through `sudo`, which must not ask, unless root has logged in.
-fn command_line(words: &[&str]) -> String {
-    let words: Vec<String> = words.iter().map(|word| shell_word(word)).collect();
-    let agent = format!("{AGENT} {}", words.join(" "));
-    format!("if [ \"$(id -u)\" = 0 ]; then exec {agent}; else exec sudo -n {agent}; fi")
+/// The agent as root: through `sudo`, which must not ask, unless root, who owns `/`, has logged in.
+fn command_line() -> String {
+    format!("if [ -O / ]; then exec {AGENT} serve; else exec sudo -n {AGENT} serve; fi")
 }
 
 /// The agent's words as an error: `error: …`, `  caused by: …`, `help: …`.
@@ -246,12 +256,6 @@ pub(super) fn failed(words: &[&str], ended: &Ended) -> DeployError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn words_stay_words() {
-        let line = command_line(&["activate", "/nix/store/x", "--by", "me; rm -rf $HOME 'x'"]);
-        assert!(line.contains(r"'--by' 'me; rm -rf $HOME '\''x'\'''; else"), "{line}");
-    }
 
     #[test]
     fn the_agents_words_become_an_error() {

@@ -301,7 +301,6 @@ impl<'a> Attempt<'a> {
         while Instant::now() < until {
             self.interrupt.check()?;
             match self.prove_once(until) {
-                Ok(Proof::Confirmed) => break,
                 Ok(Proof::Ended(stage)) => return Ok(stage),
                 Ok(Proof::NotYet(problem)) => self.tell_once(&mut said, problem),
                 Err(DeployError::Interrupted(stop)) => return Err(stop.into()),
@@ -310,7 +309,7 @@ impl<'a> Attempt<'a> {
             }
             std::thread::sleep(AGAIN);
         }
-        // Kept, or not in time: either way the machine says so itself.
+        // Not in time, or kept without our hearing of it: the machine knows.
         let deadline = Instant::now() + RETURN_WITHIN;
         loop {
             let (_, status) = self.seen_again_by(deadline)?;
@@ -335,9 +334,16 @@ impl<'a> Attempt<'a> {
     fn prove_once(&self, until: Instant) -> Result<Proof, DeployError> {
         let mut machine = None;
         let mut last = None;
-        for way in self.ways.all() {
-            let mut agent = Agent::connect(way)?;
-            let status = agent.status()?;
+        let looks = std::thread::scope(|scope| {
+            let looks: Vec<_> =
+                self.ways.all().map(|way| (way, scope.spawn(move || look(way)))).collect();
+            let join = |(way, look): (_, std::thread::ScopedJoinHandle<'_, _>)| {
+                (way, look.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            };
+            looks.into_iter().map(join).collect::<Vec<(&dyn Transport, _)>>()
+        });
+        for (way, look) in looks {
+            let (agent, status) = look?;
             let found = status.machine_id.clone().unwrap_or_default();
             let known = machine.get_or_insert_with(|| found.clone());
             if *known != found {
@@ -359,7 +365,8 @@ impl<'a> Attempt<'a> {
             None => Agent::connect(self.ways.first())?,
         };
         agent.confirm(&self.nonce)?;
-        Ok(Proof::Confirmed)
+        let number = self.number.get().unwrap_or(0);
+        Ok(Proof::Ended(Stage::Over(End::Kept { number })))
     }
 
     /// The first check that fails, in words.
@@ -408,7 +415,6 @@ impl<'a> Attempt<'a> {
 
 /// What a try to prove came to.
 enum Proof {
-    Confirmed,
     Ended(Stage),
     NotYet(String),
 }

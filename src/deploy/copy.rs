@@ -6,12 +6,13 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 
 use super::agent::{Agent, failed};
 use super::error::DeployError;
+use super::talk::Asked;
 use crate::agent::error::AgentError;
 use crate::agent::protocol::{FIRST_LINE, ListedNode, Listing, Want};
 use crate::agent::sending::{self, Base, Sources};
 use crate::exec::progress::{Progress, Task, Unit};
 use crate::exec::store::Store;
-use crate::ssh::{Remote, SshError};
+use crate::ssh::SshError;
 use crate::store::{Sha256Digest, StorePath};
 
 /// Pieces that are compressed ahead of the line, and the bytes of one.
@@ -64,9 +65,12 @@ pub fn copy(
         listings.push(listing.map_err(DeployError::Sending)?);
     }
     let bases = bases(store, &listings, running)?;
-    let mut remote = agent.start(&["import"])?;
-    match converse(&mut *remote, &listings, (&sources, &bases), progress) {
-        Ok(copied) => {
+    let listed: String = listings.iter().map(Listing::to_text).collect();
+    let text = format!("{FIRST_LINE}\n{listed}go\n");
+    let mut remote = agent.ask(&["import"], text.as_bytes())?;
+    match converse(&mut remote, listings.len(), (&sources, &bases), progress) {
+        Ok(mut copied) => {
+            copied.sent_bytes += text.len() as u64;
             let ended = remote.finish()?;
             if ended.status == 0 { Ok(copied) } else { Err(failed(&["import"], &ended)) }
         }
@@ -80,17 +84,11 @@ pub fn copy(
 }
 
 fn converse(
-    remote: &mut dyn Remote,
-    listings: &[Listing],
+    remote: &mut Asked<'_>,
+    paths: usize,
     (sources, bases): (&Sources, &BTreeMap<Sha256Digest, Base>),
     progress: &dyn Progress,
 ) -> Result<Copied, DeployError> {
-    let mut text = format!("{FIRST_LINE}\n");
-    for listing in listings {
-        text.push_str(&listing.to_text());
-    }
-    text.push_str("go\n");
-    remote.write_all(text.as_bytes()).map_err(SshError::broken)?;
     let mut lines = BufReader::new(remote);
     let mut wants = Vec::new();
     loop {
@@ -109,8 +107,7 @@ fn converse(
     let task = progress.begin("sending", Unit::Bytes, Some(wanted_bytes));
     let level = if wanted_bytes <= SMALL_BYTES { LEVEL_SMALL } else { LEVEL_LARGE };
     let remote = lines.get_mut();
-    let mut sent_bytes = text.len() as u64;
-    sent_bytes += send_all(&mut **remote, &wants, (sources, bases), (level, &*task))?;
+    let sent_bytes = send_all(*remote, &wants, (sources, bases), (level, &*task))?;
     let mut valid = 0;
     loop {
         let line = read_line(&mut lines)?;
@@ -119,16 +116,16 @@ fn converse(
         }
         line.strip_prefix("valid ").ok_or_else(|| wrong(&line))?;
         valid += 1;
-        if valid > listings.len() {
+        if valid > paths {
             return Err(wrong("it has more than was sent"));
         }
     }
-    Ok(Copied { paths: listings.len(), wanted_bytes, sent_bytes })
+    Ok(Copied { paths, wanted_bytes, sent_bytes })
 }
 
 /// Compresses in a thread of its own while the line is written to; answers the bytes that went out.
 fn send_all(
-    remote: &mut dyn Remote,
+    remote: &mut dyn Write,
     wants: &[Want],
     (sources, bases): (&Sources, &BTreeMap<Sha256Digest, Base>),
     (level, task): (i32, &dyn Task),
@@ -225,7 +222,7 @@ fn bases(
     Ok(bases)
 }
 
-fn read_line(lines: &mut BufReader<&mut dyn Remote>) -> Result<String, DeployError> {
+fn read_line(lines: &mut BufReader<&mut Asked<'_>>) -> Result<String, DeployError> {
     let mut line = Vec::new();
     lines.take(LINE_BYTES_MAX).read_until(b'\n', &mut line).map_err(SshError::broken)?;
     match line.pop() {

@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::outside::OutsideCheck;
 
 /// What a system says about itself in `manifest.json`; what an older format lacks is empty.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -13,8 +16,9 @@ pub struct Manifest {
     ports: Vec<Port>,
     #[serde(default)]
     units: Vec<Named>,
+    /// As they are written: one of a newer kind must not keep anybody from comparing the rest.
     #[serde(default)]
-    checks: Vec<Named>,
+    checks: Vec<Value>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -75,6 +79,20 @@ impl Manifest {
     pub fn parse(text: &[u8]) -> Result<Self, String> {
         serde_json::from_slice(text).map_err(|error| error.to_string())
     }
+
+    /// The health checks that look from outside.
+    ///
+    /// # Errors
+    ///
+    /// What one of the checks is instead.
+    pub fn checks_from_outside(&self) -> Result<Vec<OutsideCheck>, String> {
+        OutsideCheck::among(&self.checks)
+    }
+
+    fn check_names(&self) -> BTreeSet<String> {
+        let names = self.checks.iter().filter_map(|check| check["name"].as_str());
+        names.map(str::to_owned).collect()
+    }
 }
 
 impl Difference {
@@ -92,7 +110,7 @@ impl Difference {
         let (was_open, is_open) = (exposed(old), exposed(new));
         let (opened, closed) = apart(&was_open, &is_open);
         let (units_added, units_removed) = apart(&names(&old.units), &names(&new.units));
-        let (checks_added, checks_removed) = apart(&names(&old.checks), &names(&new.checks));
+        let (checks_added, checks_removed) = apart(&old.check_names(), &new.check_names());
         Self {
             added: only(&is, &was),
             removed: only(&was, &is),

@@ -5,6 +5,7 @@
 //! | `rollout` | which hosts are changed in which order, when to stop; pure |
 //! | `difference` | what one system has that another has not, from their manifests; pure |
 //! | `reply` | what an agent says, read with suspicion; pure |
+//! | `talk` | one start of an agent, and commands that it carries out one after the other |
 //! | `agent` | an agent on a machine, asked over SSH |
 //! | `copy` | sending what a machine lacks |
 //! | `attempt` | one change of one machine, from its plan until it is kept or gone |
@@ -20,6 +21,7 @@ mod error;
 mod outside;
 mod reply;
 mod rollout;
+mod talk;
 
 pub use agent::{Agent, Ways};
 pub use attempt::{Activation, Attempt, End, Listener};

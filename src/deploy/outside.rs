@@ -3,7 +3,8 @@
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
+use serde::Deserialize as _;
+use serde_json::Value;
 use ureq::unversioned::resolver::{ArrayVec, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
@@ -32,23 +33,13 @@ pub enum Outcome {
     LeftOut(String),
 }
 
-#[derive(Deserialize)]
-struct Manifest {
-    #[serde(default)]
-    checks: Vec<Check>,
-}
-
 impl OutsideCheck {
-    /// The checks of a `manifest.json` that look from outside.
-    ///
-    /// # Errors
-    ///
-    /// What the text is instead.
-    pub fn all_of(manifest: &[u8]) -> Result<Vec<Self>, String> {
-        let manifest: Manifest =
-            serde_json::from_slice(manifest).map_err(|error| error.to_string())?;
+    /// Those of the checks of a manifest that look from outside.
+    pub(super) fn among(checks: &[Value]) -> Result<Vec<Self>, String> {
+        let checks: Result<Vec<Check>, _> = checks.iter().map(Check::deserialize).collect();
         let outside = |check: &Check| check.vantage == Vantage::Outside;
-        Ok(manifest.checks.into_iter().filter(outside).map(Self).collect())
+        let checks = checks.map_err(|error| error.to_string())?;
+        Ok(checks.into_iter().filter(outside).map(Self).collect())
     }
 
     /// What it is called.
@@ -163,19 +154,19 @@ mod tests {
 
     #[test]
     fn checks_that_look_from_outside_are_found() {
-        let text = br#"{"checks": [
+        let text = br#"[
             {"name": "a", "probe": {"kind": "unit", "unit": "x"}, "vantage": "inside", "within_seconds": 1},
             {"name": "b", "probe": {"kind": "http", "url": "http://x/", "status": 200, "contains": null},
              "vantage": "outside", "within_seconds": 60},
-            {"name": "c", "probe": {"kind": "command", "exec": []}, "vantage": "outside", "within_seconds": 0}]}"#;
-        let checks = OutsideCheck::all_of(text).unwrap();
+            {"name": "c", "probe": {"kind": "command", "exec": []}, "vantage": "outside", "within_seconds": 0}]"#;
+        let all: Vec<Value> = serde_json::from_slice(text).unwrap();
+        let checks = OutsideCheck::among(&all).unwrap();
         let names: Vec<&str> = checks.iter().map(OutsideCheck::name).collect();
         assert_eq!(names, ["b", "c"]);
         let now = Instant::now();
         let at_home = checks[0].make("127.0.0.1", now, &Interrupt::default()).unwrap();
         assert_eq!(at_home, Outcome::LeftOut("127.0.0.1 is a port of this machine".into()));
-        assert!(OutsideCheck::all_of(b"[").is_err());
-        assert_eq!(OutsideCheck::all_of(b"{}").unwrap(), []);
+        assert!(OutsideCheck::among(&[Value::from(1)]).is_err());
     }
 
     #[test]

@@ -29,7 +29,7 @@ use crate::store::{Sha256Digest, StorePath};
 use crate::tree::{Entry, Node, StoreFile, TreePath};
 
 /// Version of what is made from the same inputs: raised when the bytes of images change.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Most bytes of a kernel, an initrd or a boot loader.
 const BOOT_FILE_BYTES_MAX: u64 = 512 << 20;
 /// Where systemd-boot lies in its package. Source: Debian's package systemd-boot-efi.

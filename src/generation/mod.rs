@@ -113,8 +113,15 @@ pub enum GenerationError {
         reason: String,
     },
     /// Another one is on trial.
-    #[error("generation {} is on trial (attempt {})", .0.number, .0.nonce)]
-    OnTrial(Box<Trial>),
+    #[error("generation {number} is on trial, by {by} (attempt {nonce})")]
+    OnTrial {
+        /// The generation.
+        number: GenerationNumber,
+        /// Who registered it.
+        by: String,
+        /// The attempt.
+        nonce: Nonce,
+    },
     /// Nothing is on trial.
     #[error("no generation is on trial")]
     NoTrial,
@@ -258,7 +265,7 @@ impl Generations {
         self.get(trial.previous)?;
         let number = trial.number;
         if let Some(running) = &self.trial {
-            return Err(GenerationError::OnTrial(Box::new(running.clone())));
+            return Err(self.on_trial(running));
         }
         let entry = self.entries.get_mut(&number).ok_or(GenerationError::Unknown(number))?;
         if let Verdict::Bad { reason } = &entry.verdict {
@@ -269,6 +276,11 @@ impl Generations {
         }
         self.trial = Some(trial);
         Ok(())
+    }
+
+    fn on_trial(&self, trial: &Trial) -> GenerationError {
+        let by = self.entries.get(&trial.number).map(|entry| entry.by.clone()).unwrap_or_default();
+        GenerationError::OnTrial { number: trial.number, by, nonce: trial.nonce.clone() }
     }
 
     /// Keeps what is on trial: it becomes the default. Answers its number.
@@ -346,7 +358,7 @@ impl Generations {
     /// When it is unknown or never proved itself, or another one is on trial.
     pub fn set_default(&mut self, number: GenerationNumber) -> Result<(), GenerationError> {
         if let Some(trial) = &self.trial {
-            return Err(GenerationError::OnTrial(Box::new(trial.clone())));
+            return Err(self.on_trial(trial));
         }
         self.default = Some(self.rollback_target(Some(number))?);
         Ok(())

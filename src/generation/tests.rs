@@ -102,8 +102,8 @@ fn only_one_is_on_trial() {
     state.register(new(3)).unwrap();
     state.try_out(trial(2, 1, 7), false).unwrap();
     let error = state.try_out(trial(3, 1, 8), false).unwrap_err();
-    assert!(error.to_string().starts_with("generation 2 is on trial"), "{error}");
-    assert!(matches!(state.set_default(number(1)), Err(GenerationError::OnTrial(_))));
+    assert!(error.to_string().starts_with("generation 2 is on trial, by "), "{error}");
+    assert!(matches!(state.set_default(number(1)), Err(GenerationError::OnTrial { .. })));
     state.withdraw(&nonce(7)).unwrap();
     assert_eq!(state.get(number(2)).unwrap().verdict, Verdict::New);
     state.try_out(trial(3, 1, 8), false).unwrap();

@@ -4,11 +4,16 @@
 //! EFI/BOOT/BOOTX64.EFI          systemd-boot
 //! loader/loader.conf            which entry is the default
 //! loader/entries/nexus-N.conf   generation N; with tries to count: nexus-N+3.conf
-//! grub/grub.cfg                 a menu of the same generations
-//! grub/grubenv                  nexus_default=N, and for a trial nexus_trial=M nexus_tries=3
+//! grub/grub.cfg                 chooses a generation and reads the menu that grubenv names
+//! grub/grubenv                  nexus_menu, nexus_default=N, and for a trial nexus_trial=M nexus_tries=3
+//! grub/menu-<digest>.cfg        a menu of the same generations
 //! nexus/linux-<digest>          kernels and initrds by their contents, shared between generations
 //! nexus/initrd-<digest>
 //! ```
+//!
+//! The partition is FAT, which has no journal. So no file is ever replaced: new ones come under names of
+//! their own, and each loader is switched by one file that keeps its size and differs in its first sector
+//! alone ([`Role::Switched`]), which a disk writes whole or not at all.
 //!
 //! Both loaders count down the tries of a generation on trial and fall back when they are used up:
 //! systemd-boot by renaming the entry ("Automatic Boot Assessment"), GRUB by `save_env` into a block that is
@@ -28,6 +33,34 @@ use super::segment::{ImageTree, Source};
 pub const TRIES: u32 = 3;
 /// Bytes of GRUB's environment block.
 const ENVIRONMENT_BYTES: usize = 1024;
+/// Bytes that a disk writes whole or not at all; all that a loader's choice depends on lies in so many.
+const SECTOR_BYTES: usize = 512;
+
+/// What may happen to a file of the boot partition of a host that exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// It comes, stays as it is, and goes.
+    Plain,
+    /// It leads to plain files; else the same.
+    Leading,
+    /// It says what is booted, and is changed in its place.
+    Switched,
+    /// It belongs to the loader and stays as the image brought it.
+    Loader,
+}
+
+impl Role {
+    /// The role of the file at `path`.
+    pub fn of(path: &str) -> Self {
+        match path {
+            "loader/loader.conf" | "grub/grubenv" => Self::Switched,
+            "grub/grub.cfg" => Self::Loader,
+            _ if path.starts_with("EFI/") => Self::Loader,
+            _ if path.starts_with("nexus/") => Self::Plain,
+            _ => Self::Leading,
+        }
+    }
+}
 
 /// A file that is named by its contents.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,8 +131,11 @@ pub fn esp_tree(menu: &BootMenu, mtime: u64) -> Result<ImageTree, BootMenuError>
     let text = |text: String| Source::Bytes(text.into_bytes());
     files.insert("EFI/BOOT/BOOTX64.EFI".to_owned(), menu.systemd_boot.clone());
     files.insert("loader/loader.conf".to_owned(), text(loader_conf(menu)));
-    files.insert("grub/grub.cfg".to_owned(), text(grub_cfg(menu)?));
-    files.insert("grub/grubenv".to_owned(), Source::Bytes(grub_environment(menu)));
+    files.insert("grub/grub.cfg".to_owned(), text(grub_cfg()));
+    let entries = grub_menu(menu)?;
+    let digest = shortened(&Sha256Digest::of(entries.as_bytes()));
+    files.insert(format!("grub/menu-{digest}.cfg"), text(entries));
+    files.insert("grub/grubenv".to_owned(), Source::Bytes(grub_environment(menu, &digest)));
     for (number, entry) in &menu.entries {
         let tries = if menu.trial == Some(*number) { format!("+{TRIES}") } else { String::new() };
         let name = format!("loader/entries/nexus-{number}{tries}.conf");
@@ -125,16 +161,16 @@ fn tree_of(files: BTreeMap<String, Source>, mtime: u64) -> ImageTree {
 }
 
 /// 128 bits of a digest are enough to tell files apart, and keep the name short.
-fn short_digest(file: &BootFile) -> String {
-    file.digest.to_string()[..32].to_owned()
+fn shortened(digest: &Sha256Digest) -> String {
+    digest.to_string()[..32].to_owned()
 }
 
 fn kernel_path(entry: &BootEntry) -> String {
-    format!("/nexus/linux-{}", short_digest(&entry.kernel))
+    format!("/nexus/linux-{}", shortened(&entry.kernel.digest))
 }
 
 fn initrd_path(entry: &BootEntry) -> String {
-    format!("/nexus/initrd-{}", short_digest(&entry.initrd))
+    format!("/nexus/initrd-{}", shortened(&entry.initrd.digest))
 }
 
 /// One line of printable ASCII, without what GRUB would expand inside single quotes or end them.
@@ -149,10 +185,14 @@ fn one_line(text: &str) -> Result<&str, BootMenuError> {
 
 /// Entries on trial are newer and sorted first; without one the default is the newest that is not bad.
 fn loader_conf(menu: &BootMenu) -> String {
-    match menu.trial {
-        Some(_) => "timeout 1\neditor no\ndefault nexus-*\n".to_owned(),
-        None => format!("timeout 1\neditor no\ndefault nexus-{}.conf\n", menu.default),
-    }
+    let default = match menu.trial {
+        Some(_) => "nexus-*".to_owned(),
+        None => format!("nexus-{}.conf", menu.default),
+    };
+    let mut text = format!("timeout 1\neditor no\ndefault {default}\n");
+    text.extend(std::iter::repeat_n('#', SECTOR_BYTES - text.len() - 1));
+    text.push('\n');
+    text
 }
 
 /// Format: UAPI "Boot Loader Specification", type 1.
@@ -168,7 +208,7 @@ fn loader_entry(entry: &BootEntry) -> Result<String, BootMenuError> {
 }
 
 /// GRUB's script has no arithmetic, hence one line for each number of tries left.
-fn grub_cfg(menu: &BootMenu) -> Result<String, BootMenuError> {
+fn grub_cfg() -> String {
     let mut script = String::from(
         "if serial --unit=0 --speed=115200; then\n\
          \x20 terminal_input console serial\n\
@@ -189,7 +229,14 @@ fn grub_cfg(menu: &BootMenu) -> Result<String, BootMenuError> {
         )
         .expect("writing to a String cannot fail");
     }
-    script.push_str("  fi\nfi\nset default=\"nexus-$generation\"\n");
+    script.push_str(
+        "  fi\nfi\nset default=\"nexus-$generation\"\nsource \"$prefix/menu-$nexus_menu.cfg\"\n",
+    );
+    script
+}
+
+fn grub_menu(menu: &BootMenu) -> Result<String, BootMenuError> {
+    let mut script = String::new();
     for (number, entry) in menu.entries.iter().rev() {
         write!(
             script,
@@ -213,8 +260,10 @@ fn grub_words(line: &str) -> String {
     line.split_ascii_whitespace().map(quote).collect::<Vec<_>>().join(" ")
 }
 
-fn grub_environment(menu: &BootMenu) -> Vec<u8> {
-    let mut text = format!("# GRUB Environment Block\nnexus_default={}\n", menu.default);
+fn grub_environment(menu: &BootMenu, entries: &str) -> Vec<u8> {
+    let default = menu.default;
+    let mut text =
+        format!("# GRUB Environment Block\nnexus_menu={entries}\nnexus_default={default}\n");
     if let Some(trial) = menu.trial {
         write!(text, "nexus_trial={trial}\nnexus_tries={TRIES}\n")
             .expect("writing to a String cannot fail");

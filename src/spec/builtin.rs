@@ -14,7 +14,7 @@ pub const BUILT_IN: &[(&str, &[(&str, &str)])] = &[
     module!("firewall": "consume.toml.tera" "contribute.toml.tera" "module.toml" "nftables.tera"),
     module!("host": "contribute.toml.tera" "hosts.tera" "module.toml"),
     module!("network": "contribute.toml.tera" "default.network.tera" "interface.network.tera" "module.toml" "resolved.conf.tera" "timesyncd.conf.tera" "wait-online.conf.tera"),
-    module!("proxy": "Caddyfile.tera" "caddy.conf.tera" "consume.toml.tera" "contribute.toml.tera" "module.toml"),
+    module!("proxy": "Caddyfile.tera" "caddy.conf.tera" "consume.toml.tera" "contribute.toml.tera" "logins.tera" "module.toml"),
     module!("secrets": "contribute.toml.tera" "module.toml"),
     module!("units": "contribute.toml.tera" "environment.tera" "module.toml" "service.tera"),
     module!("users": "authorized_keys.tera" "contribute.toml.tera" "module.toml" "ssh-key.service.tera" "sshd.conf.tera"),

@@ -186,12 +186,13 @@ struct Login {
 }
 
 impl Connection for Login {
-    fn start(&mut self, command: &str) -> Result<Box<dyn Remote + '_>, SshError> {
+    fn start(&mut self, command: &str) -> Result<Box<dyn Remote>, SshError> {
         self.session.set_timeout(LOGIN_MILLISECONDS);
         let broken = |error: ssh2::Error| SshError::Broken(error.into());
         let mut channel = self.session.channel_session().map_err(broken)?;
         channel.exec(command).map_err(broken)?;
-        Ok(Box::new(Running { login: self, channel, errors: Vec::new(), deadline: None }))
+        let (session, interrupt) = (self.session.clone(), self.interrupt.clone());
+        Ok(Box::new(Running { session, interrupt, channel, errors: Vec::new(), deadline: None }))
     }
 }
 
@@ -203,23 +204,24 @@ impl Drop for Login {
 }
 
 /// A command on the machine.
-struct Running<'l> {
-    login: &'l Login,
+struct Running {
+    session: Session,
+    interrupt: Interrupt,
     channel: ssh2::Channel,
     errors: Vec<u8>,
     deadline: Option<Instant>,
 }
 
-impl Running<'_> {
+impl Running {
     /// Tries again as long as only time has passed.
     fn patiently<T>(
         &mut self,
         mut action: impl FnMut(&mut ssh2::Channel) -> io::Result<T>,
     ) -> io::Result<T> {
-        self.login.session.set_timeout(LOOK_MILLISECONDS);
+        self.session.set_timeout(LOOK_MILLISECONDS);
         let until = patience(self.deadline);
         loop {
-            if self.login.interrupt.is_set() {
+            if self.interrupt.is_set() {
                 return Err(io::Error::other(Interrupted));
             }
             match action(&mut self.channel) {
@@ -249,18 +251,18 @@ fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
 }
 
-impl Read for Running<'_> {
+impl Read for Running {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.patiently(|channel| channel.read(buffer))
     }
 }
 
-impl Write for Running<'_> {
+impl Write for Running {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.login.interrupt.is_set() {
+        if self.interrupt.is_set() {
             return Err(io::Error::other(Interrupted));
         }
-        self.login.session.set_timeout(SEND_MILLISECONDS);
+        self.session.set_timeout(SEND_MILLISECONDS);
         match self.channel.write(bytes) {
             Ok(0) if !bytes.is_empty() => Err(io::ErrorKind::BrokenPipe.into()),
             other => other,
@@ -272,14 +274,14 @@ impl Write for Running<'_> {
     }
 }
 
-impl Remote for Running<'_> {
+impl Remote for Running {
     fn close_input(&mut self) -> Result<(), SshError> {
-        self.login.session.set_timeout(SEND_MILLISECONDS);
+        self.session.set_timeout(SEND_MILLISECONDS);
         self.channel.send_eof().map_err(|error| SshError::Broken(error.into()))
     }
 
-    fn limit(&mut self, within: Duration) {
-        self.deadline = Some(Instant::now() + within);
+    fn limit(&mut self, within: Option<Duration>) {
+        self.deadline = within.map(|within| Instant::now() + within);
     }
 
     fn finish(mut self: Box<Self>) -> Result<Ended, SshError> {

@@ -47,14 +47,16 @@ pub trait Connection: Send {
     /// # Errors
     ///
     /// When the connection is broken.
-    fn start(&mut self, command: &str) -> Result<Box<dyn Remote + '_>, SshError>;
+    fn start(&mut self, command: &str) -> Result<Box<dyn Remote>, SshError>;
 }
 
 /// A command that runs on the machine: written to is its standard input, read its standard output.
 ///
+/// It breaks when its connection is dropped.
+///
 /// Reading waits as long as the connection lives, ten minutes at most, and ends with an error of kind
 /// `Interrupted` when the user wants to stop.
-pub trait Remote: Read + Write {
+pub trait Remote: Read + Write + Send {
     /// Tells the command that no more input comes.
     ///
     /// # Errors
@@ -62,8 +64,9 @@ pub trait Remote: Read + Write {
     /// When the connection is broken.
     fn close_input(&mut self) -> Result<(), SshError>;
 
-    /// Ends reading with an error of kind `TimedOut` when the command has not ended within this time from now.
-    fn limit(&mut self, within: Duration);
+    /// Ends reading with an error of kind `TimedOut` when the command has not ended within this time from now;
+    /// `None` takes an earlier limit back.
+    fn limit(&mut self, within: Option<Duration>);
 
     /// Waits for the end; what it still writes to standard output is dropped.
     ///
@@ -92,25 +95,3 @@ fn patience(deadline: Option<Instant>) -> Instant {
 
 /// Most bytes that are kept of standard error.
 const ERRORS_BYTES_MAX: usize = 64 << 10;
-
-/// Runs a command to its end: standard output, at most `limit` bytes of it, and how it ended.
-///
-/// # Errors
-///
-/// [`SshError::TooMuch`] when it writes more; otherwise when the connection breaks.
-pub fn run(
-    connection: &mut dyn Connection,
-    command: &str,
-    input: &[u8],
-    limit: u64,
-) -> Result<(Vec<u8>, Ended), SshError> {
-    let mut remote = connection.start(command)?;
-    remote.write_all(input).and_then(|()| remote.flush()).map_err(SshError::broken)?;
-    remote.close_input()?;
-    let mut output = Vec::new();
-    (&mut remote).take(limit + 1).read_to_end(&mut output).map_err(SshError::broken)?;
-    if output.len() as u64 > limit {
-        return Err(SshError::TooMuch { limit });
-    }
-    Ok((output, remote.finish()?))
-}

@@ -209,7 +209,7 @@ fn last_words(file: &mut File) -> String {
 }
 
 impl Connection for Login {
-    fn start(&mut self, command: &str) -> Result<Box<dyn Remote + '_>, SshError> {
+    fn start(&mut self, command: &str) -> Result<Box<dyn Remote>, SshError> {
         let mut ssh = self.transport.command(self.directory.path());
         ssh.args(["-T", "-o", "ControlMaster=no", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR"]);
         // Without its master a command must not make a connection of its own.
@@ -282,8 +282,8 @@ impl Remote for Running {
         Ok(())
     }
 
-    fn limit(&mut self, within: Duration) {
-        self.deadline = Some(Instant::now() + within);
+    fn limit(&mut self, within: Option<Duration>) {
+        self.deadline = within.map(|within| Instant::now() + within);
     }
 
     fn finish(mut self: Box<Self>) -> Result<Ended, SshError> {

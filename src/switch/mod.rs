@@ -24,7 +24,7 @@ mod unit_file;
 
 pub use compare::{Difference, compare};
 pub use level::{Policy, SystemFacts, plan_level};
-pub use observed::{Activity, Observed, Origin, parse_units, unit_of_group};
+pub use observed::{Activity, Observed, Origin, unit_of_group};
 pub use plan::{Inputs, SystemUnits, UnitPlan, lost_units, plan_units};
 pub use reads::reads;
 pub use text::{SwitchPlan, TextError};

@@ -1,6 +1,4 @@
-//! What runs: the list of `systemctl list-units` as a value.
-
-use std::collections::BTreeMap;
+//! What runs, as values.
 
 use super::unit_file::suffix;
 
@@ -39,23 +37,13 @@ pub enum Origin {
     Runtime,
 }
 
-/// Reads what `systemctl list-units --plain --no-legend --full` wrote: name, whether it is loaded, state,
-/// state of its kind, description. What cannot be understood is left out.
-pub fn parse_units(text: &str) -> BTreeMap<String, Observed> {
-    let mut units = BTreeMap::new();
-    for line in text.lines() {
-        let mut words = line.split_ascii_whitespace();
-        let (Some(name), Some(_loaded), Some(state), Some(sub)) =
-            (words.next(), words.next(), words.next(), words.next())
-        else {
-            continue;
-        };
+impl Observed {
+    /// A unit of a system, from systemd's words for its state and the state of its kind.
+    pub fn of_states(active: &str, sub: &str) -> Self {
         // It has failed already, whatever it is going to try.
-        let state = if sub == "auto-restart" { "failed" } else { state };
-        let observed = Observed { activity: activity(state), origin: Origin::System };
-        units.insert(name.to_owned(), observed);
+        let active = if sub == "auto-restart" { "failed" } else { active };
+        Self { activity: activity(active), origin: Origin::System }
     }
-    units
 }
 
 /// The unit whose processes a control group holds: the first part below the slices. Source: "Control

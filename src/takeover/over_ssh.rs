@@ -98,7 +98,7 @@ impl Shell for Login {
             source: Some(Box::new(error)),
         };
         let mut remote = self.connection.start(&as_root(command)).map_err(fail)?;
-        remote.limit(within);
+        remote.limit(Some(within));
         // A command that ends early does not read all of it; its status tells why.
         let _cut = std::io::copy(input, &mut remote).and_then(|_| remote.flush());
         remote.close_input().map_err(fail)?;

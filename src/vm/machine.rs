@@ -82,6 +82,10 @@ impl Machine {
             .map_err(|error| fail(Problem::Overlay(error)))?;
         copy_firmware(&options.hardware.firmware, directory.path())
             .map_err(|error| fail(Problem::File(error)))?;
+        if options.hardware.records_writes {
+            files::write_scratch(&directory.path().join(names::WRITES), b"")
+                .map_err(|error| fail(Problem::File(error)))?;
+        }
         let log = File::create(&options.log)
             .map_err(FileError::at("create", &options.log))
             .map_err(|error| fail(Problem::File(error)))?;
@@ -139,6 +143,12 @@ impl Machine {
     /// The machine's own directory, removed with it.
     pub fn directory(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// What was written to the disk so far, in the form of the kernel's `dm-log-writes`
+    /// (Documentation/admin-guide/device-mapper/log-writes.rst); there when the hardware records writes.
+    pub fn writes(&self) -> PathBuf {
+        self.directory.path().join(names::WRITES)
     }
 
     /// The file with the raw serial console.

@@ -10,6 +10,8 @@ use super::shell;
 pub(super) mod names {
     /// The overlay over the image.
     pub(in super::super) const DISK: &str = "disk.qcow2";
+    /// What was written to the disk, in order, when it is recorded.
+    pub(in super::super) const WRITES: &str = "writes.log";
     /// OVMF's code.
     pub(in super::super) const CODE: &str = "code.fd";
     /// The machine's own copy of OVMF's variables.
@@ -67,12 +69,22 @@ pub struct Hardware {
     pub processors: u32,
     /// One network card for each, with this hardware address.
     pub network_cards: Vec<[u8; 6]>,
+    /// Whether every write and flush of the disk is recorded, so that power cuts can be replayed:
+    /// [`Machine::writes`](super::Machine::writes).
+    pub records_writes: bool,
 }
 
 impl Hardware {
     /// Two processors and 1 GiB.
     pub fn new(firmware: Firmware, accelerator: Accelerator) -> Self {
-        Self { firmware, accelerator, memory_mib: 1024, processors: 2, network_cards: Vec::new() }
+        Self {
+            firmware,
+            accelerator,
+            memory_mib: 1024,
+            processors: 2,
+            network_cards: Vec::new(),
+            records_writes: false,
+        }
     }
 }
 
@@ -84,7 +96,7 @@ pub(super) fn arguments(hardware: &Hardware, image: &Path, tables: usize) -> Vec
     line.words(["-nodefaults", "-no-user-config", "-display", "none"]);
     processor(&mut line, hardware);
     firmware(&mut line, &hardware.firmware);
-    disk(&mut line, image);
+    disk(&mut line, image, hardware.records_writes);
     line.words(["-device", "virtio-rng-pci"]);
     channels(&mut line);
     for (index, mac) in hardware.network_cards.iter().enumerate() {
@@ -133,7 +145,7 @@ fn firmware(line: &mut Line, firmware: &Firmware) {
 /// The overlay's file does not name the image; here the two meet.
 ///
 /// Writes are not flushed to our disk: a machine's death loses nothing, and ours ends the test anyway.
-fn disk(line: &mut Line, image: &Path) {
+fn disk(line: &mut Line, image: &Path, records_writes: bool) {
     let mut value = OsString::from(format!(
         "driver=qcow2,node-name=disk,discard=unmap,file.driver=file,file.filename={},cache.no-flush=on,\
          backing.driver=raw,backing.read-only=on,backing.file.driver=file,backing.file.filename=",
@@ -142,7 +154,16 @@ fn disk(line: &mut Line, image: &Path) {
     value.push(escaped(image));
     line.words(["-blockdev"]);
     line.0.push(value);
-    line.words(["-device", "virtio-blk-pci,drive=disk,bootindex=0"]);
+    let mut drive = "disk";
+    if records_writes {
+        drive = "recorded";
+        let recorder = format!(
+            "driver=blklogwrites,node-name={drive},discard=unmap,file=disk,log.driver=file,log.filename={}",
+            names::WRITES
+        );
+        line.words(["-blockdev", &recorder]);
+    }
+    line.words(["-device", &format!("virtio-blk-pci,drive={drive},bootindex=0")]);
 }
 
 /// QEMU's option syntax doubles a comma within a value.

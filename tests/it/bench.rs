@@ -71,6 +71,11 @@ impl Bench {
 
     /// Writes the host file of vps1 with another page, other words in place of some, and more at the end.
     pub(crate) fn write_changed(&self, page: &str, changes: &[(&str, &str)], more: &str) {
+        self.workspace.write("hosts/vps1.toml", &Self::changed(page, changes, more));
+    }
+
+    /// The host file of vps1 with another page, other words in place of some, and more at the end.
+    pub(crate) fn changed(page: &str, changes: &[(&str, &str)], more: &str) -> String {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("hosts/vps1.toml");
         let mut text = std::fs::read_to_string(file).unwrap();
         let page = format!("<p>{page}</p>");
@@ -78,7 +83,7 @@ impl Bench {
             assert!(text.contains(from), "vps1 is another host now: no {from}");
             text = text.replacen(from, to, 1);
         }
-        self.workspace.write("hosts/vps1.toml", &format!("{text}\n{more}"));
+        format!("{text}\n{more}")
     }
 
     /// Builds vps1 with another page and one more argument of the kernel.
@@ -119,6 +124,20 @@ impl Bench {
 
     /// Tests that run at the same time need names of their own.
     pub(crate) fn start_named(&self, name: &str, image: &Path, firmware: Firmware) -> Host {
+        let (accelerator, _) = Accelerator::best();
+        self.start_hardware(name, image, Hardware::new(firmware, accelerator))
+    }
+
+    /// With every write of its disk recorded.
+    pub(crate) fn start_recorded(&self, name: &str, image: &Path, firmware: Firmware) -> Host {
+        let (accelerator, _) = Accelerator::best();
+        let mut hardware = Hardware::new(firmware, accelerator);
+        hardware.records_writes = true;
+        self.start_hardware(name, image, hardware)
+    }
+
+    /// With a disk that is a GiB larger than `image`.
+    pub(crate) fn start_hardware(&self, name: &str, image: &Path, hardware: Hardware) -> Host {
         let scratch = tempfile::tempdir().unwrap();
         let accounts = scratch.path().join("accounts");
         let passwd = b"root:x:0:0:root:/root:/bin/sh\n";
@@ -128,14 +147,13 @@ impl Bench {
             Environment::new(variables, self.workspace.path(), Path::new(program()), 0);
         let layers = std::iter::once(accounts).chain(self.tools()).collect();
         let interrupt = Interrupt::default();
-        let (accelerator, _) = Accelerator::best();
         let logs = shared_directory().join("logs");
         std::fs::create_dir_all(&logs).unwrap();
         let options = MachineOptions {
             name: name.to_owned(),
             image: image.to_owned(),
             disk_bytes: Some(std::fs::metadata(image).unwrap().len() + (1 << 30)),
-            hardware: Hardware::new(firmware, accelerator),
+            hardware,
             networks: vec![Network::start(NetworkOptions::default(), interrupt.clone()).unwrap()],
             credentials: Vec::new(),
             scratch: scratch.path().to_owned(),
@@ -208,7 +226,8 @@ impl Host {
     #[track_caller]
     pub(crate) fn activate_with(&mut self, words: &str, code: i32) -> Vec<Value> {
         let text = self.agent(words, code);
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let lines = text.lines().filter(|line| !line.is_empty());
+        lines.map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// The events of an attempt, once one of them is `event`.
@@ -242,6 +261,26 @@ impl Host {
             host.run(&format!("systemctl show -p MainPID --value {unit}"))
         };
         units.into_iter().map(|unit| (unit.to_owned(), pid(self, unit))).collect()
+    }
+
+    /// Runs the agent with words that end in a boot, and waits for that.
+    pub(crate) fn boots_by(&mut self, words: &str) {
+        self.agent(&format!("{words} --detach"), 0);
+        self.wait_booted();
+    }
+
+    /// The same for a soft reboot, after which the kernel still has the id of its boot.
+    pub(crate) fn boots_softly_by(&mut self, words: &str) {
+        let from = self.machine.console_end();
+        self.agent(&format!("{words} --detach"), 0);
+        self.machine.wait_for_console(&["login:"], from, BOOT_WITHIN).unwrap();
+        self.wait_idle();
+    }
+
+    /// Waits for a boot that has begun, or will by itself.
+    pub(crate) fn wait_booted(&mut self) {
+        self.machine.wait_booted(BOOT_WITHIN).unwrap();
+        self.wait_idle();
     }
 
     pub(crate) fn reboot(&mut self) {

@@ -1,123 +1,41 @@
-//! `deploy` and its kin over real SSH to a real sshd in a real machine: what is kept, what goes back, who is refused.
+//! `deploy` and its kin over real SSH to a real sshd in a real machine: what is kept, what goes back, who is refused,
+//! and that no secret is said.
 
 #![expect(clippy::print_stdout, reason = "how long a deployment takes is worth reading")]
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use nexus_host::exec::files::write_atomic;
-use nexus_host::vm::network::Forward;
 use serde_json::Value;
 
-use crate::bench::{BOOT_WITHIN, BYSTANDERS, Bench, Host};
-use crate::support::Ran;
-use crate::toolbox::{layers, tool, tool_file};
-
-/// The example's key, which nobody has the other half of.
-const EXAMPLE_KEY: &str =
-    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f example";
+use crate::bench::{BOOT_WITHIN, BYSTANDERS};
+use crate::site::{Site, own_program};
+use crate::support::{Ran, plain_command};
+use crate::toolbox::tool;
 
 #[test]
 fn vm_a_machine_is_deployed_over_ssh_and_keeps_only_what_proves_itself() {
-    let mut site = Site::new();
+    let mut site = Site::with_secrets("deploy");
     site.strangers_are_refused();
     site.a_change_is_kept();
     site.nothing_to_do_is_nothing_done();
+    site.a_key_of_an_agent_lets_in();
     site.a_look_changes_nothing();
     site.a_failing_check_goes_back();
     site.a_machine_that_cannot_be_reached_goes_back();
     site.what_others_try_is_left_alone_and_can_be_followed();
+    site.secrets_are_renewed();
     site.a_broken_line_costs_the_rest_only();
     site.history_and_health_are_shown();
+    site.nobody_has_said_a_secret();
     site.a_boot_is_followed();
 }
 
-/// A machine that runs vps1, and somebody who deploys to it.
-struct Site {
-    bench: Bench,
-    host: Host,
-    home: tempfile::TempDir,
-    key: String,
-    forward: Forward,
-    ssh: PathBuf,
-}
-
 impl Site {
-    fn new() -> Self {
-        let bench = Bench::new();
-        let home = tempfile::tempdir().unwrap();
-        let file = home.path().join("key");
-        tool("ssh-keygen")
-            .sees(home.path())
-            .args(["-q", "-t", "ed25519", "-N", "", "-C", "me", "-f", file.to_str().unwrap()])
-            .run();
-        let key = std::fs::read_to_string(home.path().join("key.pub")).unwrap().trim().to_owned();
-        bench.build_changed("one", &[(EXAMPLE_KEY, &key)], "");
-        let image = bench.image();
-        let host = bench.start(&image);
-        let (network, _) = host.machine.network(0).unwrap();
-        let lease = || network.leases().unwrap().values().next().copied();
-        let begun = Instant::now();
-        let address = loop {
-            match lease() {
-                Some(address) => break address,
-                None => assert!(begun.elapsed() < BOOT_WITHIN, "the machine asks for no address"),
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        };
-        let forward = network.forward(SocketAddr::from((address, 22))).unwrap();
-        let ssh = own_ssh(home.path());
-        Self { bench, host, home, key, forward, ssh }
-    }
-
-    /// Writes the host file with another page, other words in place of some, and more at the end.
-    fn write(&self, page: &str, changes: &[(&str, &str)], more: &str) {
-        let mut all = vec![(EXAMPLE_KEY, self.key.as_str())];
-        all.extend(changes);
-        self.bench.write_changed(page, &all, more);
-    }
-
-    fn address(&self) -> String {
-        format!("admin@{}", self.forward.local)
-    }
-
-    /// Runs the program as somebody whose home is empty but for what earlier runs have written.
-    fn run(&self, words: &[&str]) -> Ran {
-        let mut command = self.bench.workspace.command(words);
-        command.env("HOME", self.home.path()).env("USER", "tester");
-        command
-            .env_remove("SSH_AUTH_SOCK")
-            .env_remove("NEXUS_HOST_SSH_PROGRAM")
-            .env_remove("XDG_STATE_HOME");
-        Ran::of(command)
-    }
-
-    fn deploy(&self, more: &[&str]) -> Ran {
-        self.deploy_to(&self.address(), more)
-    }
-
-    fn deploy_to(&self, address: &str, more: &[&str]) -> Ran {
-        let key = self.home.path().join("key");
-        let mut words =
-            vec!["deploy", "vps1", "--ssh", address, "--ssh-key", key.to_str().unwrap()];
-        words.extend(["--yes", "--no-test", "--json"]);
-        words.extend(more);
-        let begun = Instant::now();
-        let ran = self.run(&words);
-        println!(
-            "deploy {}: {:.1} s\n{}",
-            more.join(" "),
-            begun.elapsed().as_secs_f64(),
-            ran.stderr
-        );
-        ran
-    }
-
     fn strangers_are_refused(&mut self) {
         self.write("two", &[], "");
         let address = self.address();
@@ -186,6 +104,31 @@ impl Site {
         self.deploy(&[]).expect(4).says("another machine answers than before");
         self.deploy(&["--new-machine"]).expect(0);
         self.deploy(&[]).expect(0);
+    }
+
+    /// Both clients ask the agent when they are told of no key.
+    fn a_key_of_an_agent_lets_in(&self) {
+        let home = self.home.path();
+        let socket = home.join("agent");
+        let mut agent = plain_command(own_program("ssh-agent", "", home));
+        let mut agent = agent.arg("-D").arg("-a").arg(&socket).spawn().unwrap();
+        while !socket.exists() {
+            assert!(agent.try_wait().unwrap().is_none(), "the agent has ended");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let mut add = plain_command(own_program("ssh-add", "", home));
+        add.env("SSH_AUTH_SOCK", &socket).arg(home.join("key"));
+        Ran::of(add).expect(0);
+        let address = self.address();
+        let words = ["status", "vps1", "--ssh", &address, "--json"];
+        let environment = [("SSH_AUTH_SOCK", socket.to_str().unwrap())];
+        for more in [&[][..], &["--ssh-program", self.ssh.to_str().unwrap()]] {
+            let told = self.run_with(&[&words[..], more].concat(), &environment).expect(0).json();
+            assert_eq!(told["hosts"][0]["healthy"], true, "{told:#}");
+        }
+        self.run(&words).expect(4).says("there is no SSH key to log in with");
+        agent.kill().unwrap();
+        agent.wait().unwrap();
     }
 
     fn a_look_changes_nothing(&mut self) {
@@ -333,31 +276,6 @@ fn made_up(text: &str) -> String {
         out.push('\n');
     }
     out
-}
-
-/// An `ssh` that runs on this machine although it is another release's: through its own loader and libraries.
-///
-/// It takes the home directory from the table of users, not from `HOME`.
-fn own_ssh(folder: &Path) -> PathBuf {
-    let libraries: Vec<String> = layers()
-        .iter()
-        .flat_map(|layer| {
-            ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"].map(|part| layer.join(part))
-        })
-        .filter(|path| path.is_dir())
-        .map(|path| path.display().to_string())
-        .collect();
-    let loader = tool_file("usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2");
-    let script = format!(
-        "#!/bin/sh\nexec '{}' --library-path '{}' '{}' -F none -o \"UserKnownHostsFile=$HOME/.ssh/known_hosts\" \"$@\"\n",
-        loader.display(),
-        libraries.join(":"),
-        tool_file("usr/bin/ssh").display()
-    );
-    let path = folder.join("ssh");
-    write_atomic(&path, script.as_bytes()).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    path
 }
 
 /// A port that leads to another one, and is cut once so many bytes have gone through it.

@@ -19,7 +19,7 @@ use nexus_host::image::{erofs, ext4, fat, grub, inodes, qcow2};
 use nexus_host::store::StorePath;
 use nexus_host::tree::{Entry, Node, StoreFile, Tree, TreePath};
 
-use crate::support::{Ran, plain_command, skipped};
+use crate::support::{Ran, is_machine_root, plain_command, skipped};
 use crate::toolbox::{tool, tool_file};
 
 const MIB: u64 = 1 << 20;
@@ -319,9 +319,7 @@ fn cut(place: &Place, disk: &Path, name: &str, range: std::ops::Range<u64>) -> P
 
 /// Mounts `image` and looks at it, when this process is root of the machine; else says that it did not.
 fn mounted(image: &Path, kind: &str, look: impl FnOnce(&Path)) {
-    let is_root = rustix::process::geteuid().is_root();
-    let owns_machine = fs::read_to_string("/proc/self/uid_map").unwrap().contains("4294967295");
-    if !is_root || !owns_machine {
+    if !is_machine_root() {
         skipped(&format!("the {kind} image is not mounted: only root may"));
         return;
     }

@@ -101,6 +101,18 @@ impl Ran {
     }
 }
 
+/// Whether this process may mount what it likes: root, and not of a container alone.
+pub(crate) fn is_machine_root() -> bool {
+    let ids = std::fs::read_to_string("/proc/self/uid_map").unwrap();
+    rustix::process::geteuid().is_root() && ids.contains("4294967295")
+}
+
+/// A number that whoever runs the tests sets, to have more of something.
+#[expect(clippy::disallowed_methods, reason = "tests have no other options")]
+pub(crate) fn how_often(variable: &str) -> Option<usize> {
+    std::env::var(variable).ok().map(|text| text.parse().unwrap())
+}
+
 /// Says that a part of a test was left out, and why; past the capture of what tests print.
 pub(crate) fn skipped(what: &str) {
     use std::io::Write as _;

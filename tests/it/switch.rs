@@ -105,8 +105,7 @@ fn vm_power_cuts_and_boots_end_on_a_generation_that_proved_itself() {
     let events = host.activate(&format!("{second} --trial --window 900 --nonce {nonce}"), 0);
     assert_eq!((last(&events), host.page().as_str()), ("awaiting", "two"));
     host.machine.start_again().unwrap();
-    host.machine.wait_booted(BOOT_WITHIN).unwrap();
-    host.wait_idle();
+    host.wait_booted();
     let status = host.expect_numbers(1, 1, 1);
     assert_eq!(status["trial"], Value::Null, "{status:#}");
     let reason = "the host was restarted before it was confirmed";
@@ -117,10 +116,7 @@ fn vm_power_cuts_and_boots_end_on_a_generation_that_proved_itself() {
     let nonce = "b".repeat(32);
     let words =
         format!("{second} --trial --again --level soft-reboot --window 900 --nonce {nonce}");
-    let from = host.machine.console_end();
-    host.activate(&format!("{words} --detach"), 0);
-    host.machine.wait_for_console(&["login:"], from, BOOT_WITHIN).unwrap();
-    host.wait_idle();
+    host.boots_softly_by(&format!("activate {words}"));
     assert_eq!(host.run("systemctl show -p SoftRebootsCount --value"), "1");
     host.expect_numbers(1, 2, 1);
     host.agent(&format!("confirm {nonce}"), 0);
@@ -131,9 +127,7 @@ fn vm_power_cuts_and_boots_end_on_a_generation_that_proved_itself() {
     let third = bench.build_with_kernel("three", "nexus.test=3");
     host.import(&bench, &second, &third);
     let nonce = "c".repeat(32);
-    host.activate(&format!("{third} --trial --window 900 --nonce {nonce} --detach"), 0);
-    host.machine.shell().wait_ready(BOOT_WITHIN).unwrap();
-    host.wait_idle();
+    host.boots_by(&format!("activate {third} --trial --window 900 --nonce {nonce}"));
     host.expect_numbers(3, 3, 2);
     let esp = "mkdir -p /run/esp && mount -o ro /dev/disk/by-partlabel/nexus-esp /run/esp";
     let entries = format!(

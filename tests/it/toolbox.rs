@@ -35,6 +35,7 @@ use crate::support::program;
 /// The packages that have the programs, and what these start in turn.
 const PACKAGES: &[&str] = &[
     "apt",
+    "apt-utils",
     "bash",
     "coreutils",
     "dash",
@@ -51,6 +52,7 @@ const PACKAGES: &[&str] = &[
     "nix-bin",
     "openssh-client",
     "qemu-utils",
+    "sqop",
     "systemd",
 ];
 /// What they are for, in the lock.
@@ -184,7 +186,7 @@ fn realised(lock: &Lock, store: &Store, graph: &Graph) -> Vec<StorePath> {
 }
 
 /// Lets `work` make things of what `lock` pins.
-pub(crate) fn with_engine<T>(lock: &Lock, store: &Store, work: impl FnOnce(&Engine<'_>) -> T) -> T {
+fn with_engine<T>(lock: &Lock, store: &Store, work: impl FnOnce(&Engine<'_>) -> T) -> T {
     let environment = environment();
     let (sources, interrupt) = (sources(&environment), Interrupt::default());
     let fetcher = fetcher(&environment, &kept_directory().join("shared"), &interrupt);

@@ -3,32 +3,7 @@
 use std::net::TcpListener;
 
 use super::*;
-
-#[test]
-fn checks_come_from_the_manifest() {
-    let directory = tempfile::tempdir().unwrap();
-    let places = Places::below(directory.path());
-    let system = StorePath::from_base_name(&format!("{}-s", "0".repeat(32))).unwrap();
-    let write = |text: &str| {
-        let path = places.store_path(&system).join("manifest.json");
-        let _old = std::fs::remove_file(&path);
-        crate::exec::files::write_scratch(&path, text.as_bytes()).unwrap();
-    };
-    write("{\"format\": 1}");
-    assert_eq!(checks_of(&places, &system).unwrap(), []);
-    write(
-        r#"{"checks": [
-            {"name": "a", "probe": {"kind": "tcp", "address": null, "port": 1},
-             "vantage": "inside", "within_seconds": 0},
-            {"name": "b", "probe": {"kind": "unit", "unit": "x"},
-             "vantage": "outside", "within_seconds": 5}]}"#,
-    );
-    let checks = checks_of(&places, &system).unwrap();
-    assert_eq!(checks.len(), 1, "what others must see is theirs");
-    assert!(!check(&checks[0]).ok, "nobody listens at port 1");
-    write("[");
-    assert!(checks_of(&places, &system).unwrap_err().to_string().contains("manifest.json"));
-}
+use crate::health::Vantage;
 
 #[test]
 fn a_page_is_asked_of_this_machine() {

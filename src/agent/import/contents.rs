@@ -1,6 +1,6 @@
 //! Contents by digest: those that arrived, also in part, and those that the store has anyway.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::agent::patch;
 use crate::agent::places::Places;
 use crate::agent::protocol::{Form, Frame, Want};
 use crate::exec::files::{FileError, read_limited};
-use crate::store::Sha256Digest;
+use crate::store::{Sha256Digest, StorePath};
 
 /// Smaller files are sent: looking for them would cost more than sending them.
 const REUSE_BYTES_MIN: u64 = 2048;
@@ -29,18 +29,23 @@ pub(super) struct Contents {
     here: BTreeMap<Sha256Digest, PathBuf>,
     /// Those that are not, with what has come of them.
     lacking: BTreeMap<Sha256Digest, Want>,
+    /// All of them, in the order in which they are asked for.
+    order: Vec<Sha256Digest>,
 }
 
 impl Contents {
-    /// Finds out which of `wanted` (with their sizes) are there.
+    /// Finds out which of `wanted` (with their sizes) are there, also in store paths of the packages `names`; the
+    /// others are asked for in this order.
     pub(super) fn open(
         places: &Places,
-        wanted: &BTreeMap<Sha256Digest, u64>,
+        wanted: &[(Sha256Digest, u64)],
+        names: &BTreeSet<&str>,
     ) -> Result<Self, AgentError> {
         let directory = places.incoming();
         fs::create_dir_all(&directory).map_err(FileError::at("create", &directory))?;
         let (here, lacking) = (BTreeMap::new(), BTreeMap::new());
-        let mut contents = Self { directory, here, lacking };
+        let order = wanted.iter().map(|(digest, _)| *digest).collect();
+        let mut contents = Self { directory, here, lacking, order };
         for (digest, size) in wanted {
             let whole = contents.whole(digest);
             if size_of(&whole) == Some(*size) && digest_of(&whole)? == *digest {
@@ -50,7 +55,7 @@ impl Contents {
             let have = size_of(&contents.part(digest)).filter(|have| have <= size).unwrap_or(0);
             contents.lacking.insert(*digest, Want { digest: *digest, size: *size, have });
         }
-        contents.reuse(places)?;
+        contents.reuse(places, names)?;
         // A content without bytes would never be sent.
         let empty = Sha256Digest::of(b"");
         if contents.lacking.get(&empty).is_some_and(|want| want.size == 0) {
@@ -64,23 +69,33 @@ impl Contents {
 
     /// What is still lacking.
     pub(super) fn wants(&self) -> impl Iterator<Item = Want> {
-        self.lacking.values().copied()
+        self.order.iter().filter_map(|digest| self.lacking.get(digest)).copied()
     }
 
-    /// Takes a piece from the line.
+    /// Where a content lies, when all of it is there.
+    pub(super) fn place_of(&self, digest: &Sha256Digest) -> Option<&Path> {
+        self.here.get(digest).map(PathBuf::as_path)
+    }
+
+    /// Whether a place that contents lie at is one of those that arrived, not one of the store.
+    pub(super) fn has_arrived(places: &Places, place: &Path) -> bool {
+        place.starts_with(places.incoming())
+    }
+
+    /// Takes a piece from the line; answers whether all of its content is there now.
     pub(super) fn take(
         &mut self,
         places: &Places,
         frame: &Frame,
         input: &mut dyn Read,
-    ) -> Result<(), AgentError> {
+    ) -> Result<bool, AgentError> {
         let bad = |problem: &str| AgentError::Import {
             line: 0,
             problem: format!("content {}: {problem}", frame.digest),
         };
         if self.here.contains_key(&frame.digest) {
             // Sent on the chance that it is wanted, without waiting for the answer.
-            return read_bytes(frame, input).map(drop);
+            return read_bytes(frame, input).map(|_| false);
         }
         let want = self.lacking.get(&frame.digest).ok_or_else(|| bad("it is not wanted"))?;
         let want = *want;
@@ -104,15 +119,10 @@ impl Contents {
             .and_then(|()| file.set_len(end))
             .map_err(FileError::at("write", &path))?;
         self.lacking.insert(frame.digest, Want { have: end, ..want });
-        if end == want.size { self.finish(&frame.digest, &path) } else { Ok(()) }
-    }
-
-    /// Copies a content to a new file.
-    pub(super) fn copy(&self, digest: &Sha256Digest, target: &Path) -> Result<(), AgentError> {
-        let missing = || AgentError::Damaged { what: format!("content {digest}") };
-        let source = self.here.get(digest).ok_or_else(missing)?;
-        fs::copy(source, target).map_err(FileError::at("copy", source))?;
-        Ok(())
+        if end == want.size {
+            self.finish(&frame.digest, &path)?;
+        }
+        Ok(end == want.size)
     }
 
     /// Removes what arrived: it is in the store now.
@@ -123,11 +133,8 @@ impl Contents {
         }
     }
 
+    /// It is proved with the path that it belongs to, or when the next conversation begins.
     fn finish(&mut self, digest: &Sha256Digest, part: &Path) -> Result<(), AgentError> {
-        if digest_of(part)? != *digest {
-            fs::remove_file(part).map_err(FileError::at("remove", part))?;
-            return Err(AgentError::Damaged { what: format!("content {digest}") });
-        }
         let whole = self.whole(digest);
         fs::rename(part, &whole).map_err(FileError::at("rename", part))?;
         self.lacking.remove(digest);
@@ -135,8 +142,9 @@ impl Contents {
         Ok(())
     }
 
-    /// Finds lacking contents in files of the same size that the store has.
-    fn reuse(&mut self, places: &Places) -> Result<(), AgentError> {
+    /// Finds lacking contents in files of the same size that other versions of the packages `names` have: looking
+    /// through the whole store would take longer than most changes.
+    fn reuse(&mut self, places: &Places, names: &BTreeSet<&str>) -> Result<(), AgentError> {
         let mut by_size: BTreeMap<u64, Vec<PathBuf>> = BTreeMap::new();
         for want in self.lacking.values().filter(|want| want.size >= REUSE_BYTES_MIN) {
             by_size.entry(want.size).or_default();
@@ -144,7 +152,15 @@ impl Contents {
         if by_size.is_empty() {
             return Ok(());
         }
-        find_by_size(&places.store(), &mut by_size)?;
+        let store = places.store();
+        for entry in fs::read_dir(&store).map_err(FileError::at("list", &store))?.flatten() {
+            let base = entry.file_name();
+            let path = base.to_str().and_then(|base| StorePath::from_base_name(base).ok());
+            let found = path.is_some_and(|path| names.contains(package_of(path.name())));
+            if found && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                find_by_size(&entry.path(), &mut by_size)?;
+            }
+        }
         let mut left = REUSE_DIGEST_BYTES_MAX;
         for (size, files) in by_size {
             for file in files {
@@ -168,6 +184,11 @@ impl Contents {
     fn part(&self, digest: &Sha256Digest) -> PathBuf {
         self.directory.join(format!("{digest}.part"))
     }
+}
+
+/// The package that a store path is a version of: `<package>_<version>_<architecture>`, or the whole name.
+pub(super) fn package_of(name: &str) -> &str {
+    name.split_once('_').map_or(name, |(package, _)| package)
 }
 
 /// Reads what follows a frame's line.
@@ -231,7 +252,8 @@ fn size_of(path: &Path) -> Option<u64> {
     metadata.is_file().then_some(metadata.len())
 }
 
-fn digest_of(path: &Path) -> Result<Sha256Digest, AgentError> {
+/// The SHA-256 of a file.
+pub(super) fn digest_of(path: &Path) -> Result<Sha256Digest, AgentError> {
     let mut file = File::open(path).map_err(FileError::at("open", path))?;
     let mut sha256 = Sha256::new();
     std::io::copy(&mut file, &mut sha256).map_err(FileError::at("read", path))?;

@@ -46,13 +46,15 @@ fn example(big: &[u8], references: &[StorePath]) -> (Listing, Vec<Vec<u8>>) {
     fs::create_dir_all(places.store()).unwrap();
     let path = StorePath::from_base_name(&format!("{}-example", "0".repeat(32))).unwrap();
     let mut listing = Listing { path, references: references.clone(), entries };
-    let mut all = Contents::open(&places, &wanted(std::slice::from_ref(&listing))).unwrap();
+    let mut all =
+        Contents::open(&places, &wanted(std::slice::from_ref(&listing)), &BTreeSet::new()).unwrap();
     for bytes in &contents {
         let frame = frame_of(bytes, 0, bytes.len(), false).0;
         all.take(&places, &frame, &mut Cursor::new(bytes)).unwrap();
     }
     let tree = scratch.path().join("tree");
-    write_tree(&tree, &listing, &all).unwrap();
+    let ready = Ready { listing: &listing, places: places_of(&listing, &all).unwrap() };
+    write_tree(&places, &tree, &ready).unwrap();
     let (size, digest) = hash_path(&tree, CaseHack::Disabled).unwrap().into_parts();
     let nar = (Sha256Digest::from_bytes(digest), size);
     let name = StorePathName::new("example").unwrap();
@@ -142,7 +144,7 @@ fn a_broken_line_costs_only_the_rest() {
 fn what_the_host_has_is_not_sent_again() {
     let host = host();
     let big: Vec<u8> = (0..5_000_u32).flat_map(u32::to_be_bytes).collect();
-    let other = host.places.store().join("x/deep");
+    let other = host.places.store().join(format!("{}-example_1_all/deep", "1".repeat(32)));
     fs::create_dir_all(&other).unwrap();
     write_scratch(&other.join("same-size"), &vec![1; big.len()]).unwrap();
     write_scratch(&other.join("same"), &big).unwrap();
@@ -221,13 +223,6 @@ fn lies_are_found_out() {
     let mut referring = listing.clone();
     referring.references.insert(renamed.path);
     check(&whole(&referring), "is not on this host");
-    // The contents of the second file under the digest of the first.
-    let mut text = listings_text(&[&listing]);
-    let line = frame_of(&contents[0], 0, contents[0].len(), false).0.to_line();
-    text.extend(format!("{line}\n").into_bytes());
-    text.extend(&big[..contents[0].len()]);
-    text.extend(b"done\n");
-    check(&text, "has arrived with other contents");
     let mut early = listings_text(&[&listing]);
     early.extend(b"done\n");
     check(&early, "has not come");
@@ -241,6 +236,47 @@ fn lies_are_found_out() {
     check(b"nexus-import 2\ngo\n", "expected `nexus-import 1`");
     check(format!("{FIRST_LINE}\nd .\n").as_bytes(), "it does not belong here");
     check(&vec![b'x'; 100_000], "it is too long");
+}
+
+#[test]
+fn one_content_may_be_files_of_both_modes() {
+    let host = host();
+    let text = b"#!/bin/sh\n";
+    let (listing, _) = example(text, &[]);
+    let mut stream = listings_text(&[&listing]);
+    send(&mut stream, text, (0, text.len()), false);
+    stream.extend(b"done\n");
+    talk(&host, &stream).0.unwrap();
+    let mode = |name: &str| {
+        let place = host.places.store_path(&listing.path).join(name);
+        fs::metadata(place).unwrap().permissions().mode() & 0o777
+    };
+    assert_eq!((mode("bin/run"), mode("big")), (0o555, 0o444));
+}
+
+#[test]
+fn a_damaged_content_is_sent_again_and_nothing_else() {
+    let host = host();
+    let big = vec![7; 3000];
+    let (listing, contents) = example(&big, &[]);
+    let mut text = listings_text(&[&listing]);
+    // Bytes of the second file under the digest of the first.
+    let line = frame_of(&contents[0], 0, contents[0].len(), false).0.to_line();
+    text.extend(format!("{line}\n").into_bytes());
+    text.extend(&big[..contents[0].len()]);
+    send(&mut text, &big, (0, big.len()), true);
+    text.extend(b"done\n");
+    let (result, said) = talk(&host, &text);
+    let digest = Sha256Digest::of(&contents[0]);
+    let expected = format!("content {digest} has arrived with other contents than announced");
+    assert_eq!(result.unwrap_err().to_string(), expected);
+    assert!(!said.contains("valid"), "{said}");
+    assert_eq!(fs::read_dir(host.places.store()).unwrap().count(), 0);
+    let mut text = listings_text(&[&listing]);
+    send(&mut text, &contents[0], (0, contents[0].len()), false);
+    text.extend(b"done\n");
+    let (result, said) = talk(&host, &text);
+    assert_eq!(result.unwrap().received_bytes, contents[0].len() as u64, "{said}");
 }
 
 #[test]

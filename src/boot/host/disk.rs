@@ -7,10 +7,10 @@ use rustix::fd::OwnedFd;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::super::ROOT_LABEL;
 use super::super::arguments::RootDevice;
 use super::super::gpt::{SECTOR_BYTES, START_SECTORS, grown};
-use super::files::{for_each_name, open_at, read, read_at, write_at};
+use super::super::{ROOT_BLOCK_BYTES, ROOT_BLOCKS_PER_GROUP, ROOT_GROUPS_PER_META, ROOT_LABEL};
+use super::files::{for_each_name, open_at, put_at, read, read_at, write_at};
 use super::{InitError, kernel};
 
 /// Where the kernel tells of disks and partitions.
@@ -29,8 +29,11 @@ const BLKRRPART: rustix::ioctl::Opcode = 0x125f;
 const EXT4_IOC_RESIZE_FS: rustix::ioctl::Opcode = 0x4008_6610;
 /// Where the superblock of ext4 begins.
 const SUPERBLOCK: u64 = 1024;
-/// Bytes of a block of our file systems.
-const BLOCK_BYTES: u64 = 4096;
+/// Blocks of the groups that share a block of descriptors, which is the first one of them (`meta_bg`).
+const META_GROUP_BLOCKS: u64 = ROOT_GROUPS_PER_META as u64 * ROOT_BLOCKS_PER_GROUP as u64;
+/// A feature that a file system has while its journal must be replayed. Source: `EXT4_FEATURE_INCOMPAT_RECOVER`
+/// in `fs/ext4/ext4.h`.
+const INCOMPAT_RECOVER: u64 = 4;
 
 /// Waits for the root partition; gives its name below `/dev`.
 ///
@@ -132,21 +135,46 @@ fn read_table_anew(disk: &OwnedFd) -> rustix::io::Result<()> {
     unsafe { rustix::ioctl::ioctl(disk, rustix::ioctl::NoArg::<BLKRRPART>::new()) }
 }
 
-/// Grows the mounted root file system to its partition, when there is room.
-pub(super) fn grow_file_system(partition: &str) -> Result<(), InitError> {
+/// Whether the journal of the root file system has changes that are not yet where they belong.
+pub(super) fn has_changes_in_journal(partition: &str) -> Result<bool, InitError> {
+    Ok(number(&superblock(partition)?, 0x60) & INCOMPAT_RECOVER != 0)
+}
+
+/// A field of 32 bits of a superblock.
+fn number(superblock: &[u8; 1024], at: usize) -> u64 {
+    u64::from(u32::from_le_bytes(superblock[at..at + 4].try_into().expect("four bytes")))
+}
+
+/// Prepares the root file system, which is not mounted, to be grown; answers to how many blocks, when there is room.
+///
+/// When the power fails while it grows, its superblock may count groups whose descriptors are still in the journal.
+/// The kernel looks at these before it replays the journal: zeros it takes, what an earlier system left on the
+/// disk it does not, so the blocks that will have them are cleared. Source: `ext4_check_descriptors` in
+/// `fs/ext4/super.c` of Linux 6.12.
+pub(super) fn prepare_growth(partition: &str) -> Result<Option<u64>, InitError> {
     let superblock = superblock(partition)?;
-    let number = |at: usize| {
-        u64::from(u32::from_le_bytes(superblock[at..at + 4].try_into().expect("four bytes")))
-    };
-    let has_blocks = number(4) | number(0x150) << 32;
-    let fits_blocks = sectors(partition)? * SECTOR_BYTES as u64 / BLOCK_BYTES;
+    let has_blocks = number(&superblock, 4) | number(&superblock, 0x150) << 32;
+    let fits_blocks = sectors(partition)? * SECTOR_BYTES as u64 / ROOT_BLOCK_BYTES as u64;
     // The kernel cannot add less than a part of a block group; a few blocks are not worth a warning.
     if fits_blocks <= has_blocks + 1024 {
-        return Ok(());
+        return Ok(None);
     }
+    let path = device(partition);
+    let file = open_at(&path, OFlags::RDWR)?;
+    let new = has_blocks.div_ceil(META_GROUP_BLOCKS)..fits_blocks.div_ceil(META_GROUP_BLOCKS);
+    let mut offsets = new.map(|group| group * META_GROUP_BLOCKS * ROOT_BLOCK_BYTES as u64);
+    offsets
+        .try_for_each(|offset| put_at(&file, &[0; ROOT_BLOCK_BYTES], offset))
+        .and_then(|()| rustix::fs::fsync(&file))
+        .map_err(InitError::at("write", path))?;
+    Ok(Some(fits_blocks))
+}
+
+/// Grows the mounted root file system to so many blocks.
+pub(super) fn grow_file_system(blocks: u64) -> Result<(), InitError> {
     let mounted = open_at(super::root::DISK, OFlags::RDONLY)?;
-    resize(&mounted, fits_blocks).map_err(InitError::at("grow", super::root::DISK))?;
-    kernel::say(&alloc::format!("the root file system now has {fits_blocks} blocks"));
+    resize(&mounted, blocks).map_err(InitError::at("grow", super::root::DISK))?;
+    kernel::say(&alloc::format!("the root file system now has {blocks} blocks"));
     Ok(())
 }
 

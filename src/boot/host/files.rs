@@ -47,13 +47,19 @@ pub(super) fn read_at(file: &OwnedFd, mut buffer: &mut [u8], mut offset: u64) ->
 }
 
 /// Writes `bytes` at `offset` and waits until the disk has them.
-pub(super) fn write_at(file: &OwnedFd, mut bytes: &[u8], mut offset: u64) -> Result<(), Errno> {
+pub(super) fn write_at(file: &OwnedFd, bytes: &[u8], offset: u64) -> Result<(), Errno> {
+    put_at(file, bytes, offset)?;
+    rustix::fs::fsync(file)
+}
+
+/// Writes `bytes` at `offset`; the disk may get them later.
+pub(super) fn put_at(file: &OwnedFd, mut bytes: &[u8], mut offset: u64) -> Result<(), Errno> {
     while !bytes.is_empty() {
         let count = rustix::io::pwrite(file, bytes, offset)?;
         bytes = &bytes[count..];
         offset += count as u64;
     }
-    rustix::fs::fsync(file)
+    Ok(())
 }
 
 /// Makes a file with `contents` that is either as before or whole, whenever power is lost.

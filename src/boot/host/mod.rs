@@ -18,6 +18,7 @@ use alloc::string::String;
 use core::convert::Infallible;
 
 use rustix::io::Errno;
+use rustix::mount::MountFlags;
 use thiserror::Error;
 
 use super::arguments::{ArgumentsError, BootArguments, RootDevice};
@@ -111,8 +112,12 @@ fn use_disk(wanted: &RootDevice) -> Result<(), InitError> {
             device
         }
     };
-    root::mount_disk(&device)?;
-    if let Err(error) = disk::grow_file_system(&device) {
+    if disk::has_changes_in_journal(&device)? {
+        root::replay_journal(&device)?;
+    }
+    let growth = disk::prepare_growth(&device);
+    root::mount_disk(&device, MountFlags::NOATIME)?;
+    if let Err(error) = growth.and_then(|to| to.map_or(Ok(()), disk::grow_file_system)) {
         kernel::say(&alloc::format!("the root file system stays as it is: {error}"));
     }
     Ok(())

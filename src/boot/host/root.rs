@@ -20,10 +20,18 @@ const NEW_ROOT: &str = "/newroot";
 /// Most bytes of the list of mount points.
 const MOUNT_POINTS_BYTES_MAX: usize = 1 << 20;
 
-pub(super) fn mount_disk(device: &str) -> Result<(), InitError> {
+pub(super) fn mount_disk(device: &str, flags: MountFlags) -> Result<(), InitError> {
     make_directory(DISK)?;
     let source = format!("/dev/{device}");
-    mount(&source, DISK, "ext4", MountFlags::NOATIME, None).map_err(InitError::at("mount", source))
+    mount(&source, DISK, "ext4", flags, None).map_err(InitError::at("mount", source))
+}
+
+/// Lets the kernel bring the root file system in order whose power was cut.
+///
+/// When that was while it grew, the kernel mounts it only to be read, but replays its journal all the same.
+pub(super) fn replay_journal(device: &str) -> Result<(), InitError> {
+    mount_disk(device, MountFlags::RDONLY)?;
+    unmount(DISK, UnmountFlags::empty()).map_err(InitError::at("unmount", DISK))
 }
 
 /// Takes for the root partition what the initrd has at its place.

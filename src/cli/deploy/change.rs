@@ -75,11 +75,11 @@ pub(super) fn prepare(
         let outcome = Outcome::Same { number: status.running_number() };
         return Ok(Prepared::Same(Told::without_change(&host, outcome)));
     }
-    let (old, _) = agent.manifest(status.running_system()).map_err(failure)?;
+    let old = agent.manifest(status.running_system()).map_err(failure)?;
     let manifest = store.real_path(&built.path).join("manifest.json");
     let manifest = read_limited(&manifest, MANIFEST_BYTES_MAX).map_err(Failure::build)?;
     let new = Manifest::parse(&manifest).map_err(|problem| failure(unusable(problem)))?;
-    let checks = OutsideCheck::all_of(&manifest).map_err(|problem| failure(unusable(problem)))?;
+    let checks = new.checks_from_outside().map_err(|problem| failure(unusable(problem)))?;
     let copied = send(session, store, (&mut agent, &ways), &built.path, &status)?;
     let level = level(arguments);
     let (plan, plan_json) = agent.plan(&built.path, level).map_err(failure)?;
@@ -221,8 +221,8 @@ pub(super) fn attach(
     same_machine(session, workspace, name, &status, arguments.new_machine)?;
     let trial = status.trial.as_ref().ok_or_else(|| failure(DeployError::NoTrial))?;
     let on_trial = status.generation(trial.number).map(|entry| entry.system.clone());
-    let (_, manifest) = agent.manifest(&on_trial.unwrap_or_default()).map_err(failure)?;
-    let checks = OutsideCheck::all_of(&manifest).map_err(|problem| failure(unusable(problem)))?;
+    let manifest = agent.manifest(&on_trial.unwrap_or_default()).map_err(failure)?;
+    let checks = manifest.checks_from_outside().map_err(|problem| failure(unusable(problem)))?;
     let nonce = Nonce::new(&trial.nonce).map_err(|error| failure(unusable(error.to_string())))?;
     drop(agent);
     let lines = Lines { session, host: name };

@@ -69,6 +69,7 @@ fn vps1() {
             check systemd-networkd.service: Unit { unit: "systemd-networkd.service" } Inside 60 s
             check systemd-resolved.service: Unit { unit: "systemd-resolved.service" } Inside 60 s
             etc/caddy/Caddyfile 0644 root:root
+            etc/caddy/autosave.json -> /dev/null
             etc/default/locale -> ../locale.conf
             etc/hostname 0644 root:root
             etc/hosts 0644 root:root

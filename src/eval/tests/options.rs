@@ -60,6 +60,22 @@ fn a_unit_is_shut_in_unless_told_otherwise() {
 }
 
 #[test]
+fn what_runs_once_may_count_as_running_and_is_then_looked_at() {
+    let text = |more: &str| {
+        format!(
+            "{LEAST}kernel = \"cloud\"\n[units.once]\nexec = [\"/bin/x\"]\ntype = \"oneshot\"\n{more}"
+        )
+    };
+    let (system, _) = evaluate(&text(""), &[]).unwrap();
+    assert!(!file(&system, "etc/systemd/system/once.service").contains("RemainAfterExit"));
+    assert!(!system.checks.contains_key("once.service"));
+    let (system, _) = evaluate(&text("remain_after_exit = true\n"), &[]).unwrap();
+    let unit = file(&system, "etc/systemd/system/once.service");
+    assert!(unit.contains("ExecStart=/bin/x\nRemainAfterExit=yes\n"), "{unit}");
+    assert!(matches!(&system.checks["once.service"].value.probe, Probe::Unit { .. }));
+}
+
+#[test]
 fn static_addresses() {
     let text = format!(
         "{LEAST}kernel = \"cloud\"\n[network]\ndhcp = false\ndns = [\"192.0.2.53\"]\nwait = \"1min 30s\"\n\

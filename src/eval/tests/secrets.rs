@@ -1,5 +1,7 @@
 //! Declared secrets: from options and modules to the file that the host reads.
 
+use std::collections::BTreeSet;
+
 use super::support::{LEAST, check_file, check_problems, evaluate, file, manifest};
 use super::*;
 
@@ -126,6 +128,53 @@ secret_environment = { A_KEY = { secret = "app/key" }, B_KEY = { secret = "app/t
     let (restart, _) = declarations.users_of("app/token");
     assert_eq!(restart.into_iter().collect::<Vec<_>>(), ["app.service"]);
     assert_eq!(declarations.users_of("app/key").0.len(), 1);
+}
+
+#[test]
+fn sites_with_logins_name_secrets_and_hold_none() {
+    let text = format!(
+        "{LEAST}kernel = \"cloud\"\n[proxy]\ntls = \"off\"\n[routes.\"a.example\"]\nto = \"127.0.0.1:1\"\n\
+         logins = {{ her = {{ secret = \"site/her\" }}, me = {{ secret = \"site/me\" }} }}\n\
+         [routes.\"b.example\"]\nto = \"127.0.0.1:1\"\n"
+    );
+    let (system, _) = evaluate(&text, &[]).unwrap();
+    let config = file(&system, "etc/caddy/Caddyfile");
+    let (_, sites) = config.split_once("\n\n# ").unwrap();
+    expect![[r#"
+        A digest of a password for each login.
+        import /run/secrets/templates/proxy/logins
+
+        http://a.example {
+        	import security_headers
+        	import logins-a.example
+        	encode zstd gzip
+        	reverse_proxy 127.0.0.1:1
+        }
+
+        http://b.example {
+        	import security_headers
+        	encode zstd gzip
+        	reverse_proxy 127.0.0.1:1
+        }
+
+        http:// {
+        	respond 404
+        }
+    "#]]
+    .assert_eq(sites);
+    let logins = &system.secrets.templates["proxy/logins"].value;
+    expect![[r#"
+        (logins-a.example) {
+        	basicauth {
+        		"her" {secret:site/her|json}
+        		"me" {secret:site/me|json}
+        	}
+        }
+    "#]]
+    .assert_eq(&logins.text);
+    assert_eq!(logins.owner.as_ref().unwrap().as_str(), "caddy");
+    let (restart, reload) = (BTreeSet::new(), BTreeSet::from(["caddy.service"]));
+    assert_eq!(system.secrets.declarations().users_of("site/me"), (restart, reload));
 }
 
 #[test]

@@ -43,7 +43,7 @@ const BLESS_UNIT: &str = "\
 Description=Keep this boot's generation when the host is healthy
 ConditionKernelCommandLine=!nexus.root=memory
 Requires=boot-complete.target
-After=boot-complete.target nexus-boot.service
+After=boot-complete.target nexus-boot.service ssh.service
 
 [Service]
 Type=oneshot

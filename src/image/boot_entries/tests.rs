@@ -37,8 +37,10 @@ fn check(menu: &BootMenu, files: &[&str], expected: &Expect) {
     for (path, entry) in &tree {
         let Node::File(Source::Bytes(bytes)) = &entry.node else { continue };
         shown += &format!("== {path}, {} bytes\n", bytes.len());
-        if files.iter().any(|file| path.as_bytes() == file.as_bytes()) {
-            shown += String::from_utf8_lossy(bytes).trim_end_matches('#');
+        if files.iter().any(|file| path.as_bytes().starts_with(file.as_bytes())) {
+            let text = String::from_utf8_lossy(bytes);
+            shown += text.trim_end_matches('\n').trim_end_matches('#').trim_end();
+            shown.push('\n');
         }
     }
     expected.assert_eq(&shown);
@@ -48,10 +50,10 @@ fn check(menu: &BootMenu, files: &[&str], expected: &Expect) {
 fn two_good_generations() {
     check(
         &menu(None),
-        &["loader/loader.conf", "loader/entries/nexus-2.conf", "grub/grub.cfg", "grub/grubenv"],
+        &["loader/loader.conf", "loader/entries/nexus-2.conf", "grub/"],
         &expect![[r#"
             == EFI/BOOT/BOOTX64.EFI, 2 bytes
-            == grub/grub.cfg, 981 bytes
+            == grub/grub.cfg, 591 bytes
             if serial --unit=0 --speed=115200; then
               terminal_input console serial
               terminal_output console serial
@@ -66,6 +68,12 @@ fn two_good_generations() {
               fi
             fi
             set default="nexus-$generation"
+            source "$prefix/menu-$nexus_menu.cfg"
+            == grub/grubenv, 1024 bytes
+            # GRUB Environment Block
+            nexus_menu=42b5c55a4b259d6b433cd725494e5e80
+            nexus_default=1
+            == grub/menu-42b5c55a4b259d6b433cd725494e5e80.cfg, 428 bytes
             menuentry 'vps1, generation 2' --id nexus-2 {
               linux /nexus/linux-6923dd1bc0460082c5d55a831908c24a console=ttyS0 nexus.root=PARTLABEL=nexus-root 'x="a;b"'
               initrd /nexus/initrd-84abc5cd5b13d94abac86e6899cd9188
@@ -74,9 +82,6 @@ fn two_good_generations() {
               linux /nexus/linux-6923dd1bc0460082c5d55a831908c24a console=ttyS0 nexus.root=PARTLABEL=nexus-root 'x="a;b"'
               initrd /nexus/initrd-59fe51b398c07ea762512ec7d8179442
             }
-            == grub/grubenv, 1024 bytes
-            # GRUB Environment Block
-            nexus_default=1
             == loader/entries/nexus-1.conf, 218 bytes
             == loader/entries/nexus-2.conf, 218 bytes
             title vps1, generation 2
@@ -85,7 +90,7 @@ fn two_good_generations() {
             linux /nexus/linux-6923dd1bc0460082c5d55a831908c24a
             initrd /nexus/initrd-84abc5cd5b13d94abac86e6899cd9188
             options console=ttyS0 nexus.root=PARTLABEL=nexus-root x="a;b"
-            == loader/loader.conf, 41 bytes
+            == loader/loader.conf, 512 bytes
             timeout 1
             editor no
             default nexus-1.conf
@@ -102,23 +107,25 @@ fn a_generation_on_trial_has_tries() {
         &menu(Some(2)),
         &["loader/loader.conf", "grub/grubenv"],
         &expect![[r#"
-        == EFI/BOOT/BOOTX64.EFI, 2 bytes
-        == grub/grub.cfg, 981 bytes
-        == grub/grubenv, 1024 bytes
-        # GRUB Environment Block
-        nexus_default=1
-        nexus_trial=2
-        nexus_tries=3
-        == loader/entries/nexus-1.conf, 218 bytes
-        == loader/entries/nexus-2+3.conf, 218 bytes
-        == loader/loader.conf, 36 bytes
-        timeout 1
-        editor no
-        default nexus-*
-        == nexus/initrd-59fe51b398c07ea762512ec7d8179442, 8 bytes
-        == nexus/initrd-84abc5cd5b13d94abac86e6899cd9188, 8 bytes
-        == nexus/linux-6923dd1bc0460082c5d55a831908c24a, 6 bytes
-    "#]],
+            == EFI/BOOT/BOOTX64.EFI, 2 bytes
+            == grub/grub.cfg, 591 bytes
+            == grub/grubenv, 1024 bytes
+            # GRUB Environment Block
+            nexus_menu=42b5c55a4b259d6b433cd725494e5e80
+            nexus_default=1
+            nexus_trial=2
+            nexus_tries=3
+            == grub/menu-42b5c55a4b259d6b433cd725494e5e80.cfg, 428 bytes
+            == loader/entries/nexus-1.conf, 218 bytes
+            == loader/entries/nexus-2+3.conf, 218 bytes
+            == loader/loader.conf, 512 bytes
+            timeout 1
+            editor no
+            default nexus-*
+            == nexus/initrd-59fe51b398c07ea762512ec7d8179442, 8 bytes
+            == nexus/initrd-84abc5cd5b13d94abac86e6899cd9188, 8 bytes
+            == nexus/linux-6923dd1bc0460082c5d55a831908c24a, 6 bytes
+        "#]],
     );
     assert_eq!(TRIES, 3);
 }

@@ -2,10 +2,12 @@
 
 use std::ops::Range;
 
+use crate::boot;
+
 /// Bytes of a block.
-pub(super) const BLOCK_BYTES: usize = 4096;
+pub(super) const BLOCK_BYTES: usize = boot::ROOT_BLOCK_BYTES;
 /// One bitmap block describes this many blocks.
-pub(super) const BLOCKS_PER_GROUP: u32 = 32768;
+pub(super) const BLOCKS_PER_GROUP: u32 = boot::ROOT_BLOCKS_PER_GROUP;
 /// Bytes of an inode.
 pub(super) const INODE_BYTES: usize = 256;
 /// Bytes of a group descriptor with the `64bit` feature.
@@ -13,7 +15,7 @@ pub(super) const DESCRIPTOR_BYTES: usize = 64;
 /// Groups whose bitmaps and inode tables lie together.
 pub(super) const GROUPS_PER_FLEX: u32 = 16;
 /// Groups whose descriptors share a block.
-pub(super) const GROUPS_PER_META: u32 = 64;
+pub(super) const GROUPS_PER_META: u32 = boot::ROOT_GROUPS_PER_META;
 /// One inode for each 16 KiB, as mke2fs does for ordinary file systems.
 const INODES_PER_GROUP: u32 = 8192;
 /// With more, the inode tables of a flex group would not fit into its first group.

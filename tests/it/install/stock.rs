@@ -37,7 +37,7 @@ packages = ["busybox-static", "iproute2"]
 [network]
 dhcp = true
 [users.root]
-ssh_keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f example"]
+ssh_keys = ["EXAMPLE_KEY"]
 "#;
 
 /// The first program: what initramfs-tools does, in a few lines.
@@ -75,9 +75,9 @@ const LINKS: [(&str, &str); 4] =
     [("bin", "usr/bin"), ("lib", "usr/lib"), ("lib64", "usr/lib64"), ("sbin", "usr/sbin")];
 const MTIME: u64 = 1_700_000_000;
 
-/// A disk image of the machine, in `directory`.
-pub(crate) fn stock_image(store: &Store, directory: &Path) -> PathBuf {
-    let workspace = Workspace::with_host("stock", HOST);
+/// A disk image of the machine, in `directory`; `key` lets root in.
+pub(crate) fn stock_image(store: &Store, directory: &Path, key: &str) -> PathBuf {
+    let workspace = Workspace::with_host("stock", &HOST.replace("EXAMPLE_KEY", key));
     let built = workspace.run(&["build", "stock", "--image", "raw", "--json"]).expect(0).json();
     let system = built["hosts"][0]["system"].as_str().unwrap().rsplit('/').next().unwrap();
     let system = StorePath::from_base_name(system).unwrap();
@@ -92,7 +92,7 @@ pub(crate) fn stock_image(store: &Store, directory: &Path) -> PathBuf {
     let tree = debian_tree(store, &input("base"), &input("files"));
     let busybox = store_bytes(store, &tree[&path("usr/bin/busybox")]);
     let kernel = input("package");
-    let root = root_of(tree);
+    let root = root_of(tree, key);
     let esp = esp_tree(&menu(store, &kernel, busybox), MTIME).unwrap();
     let plan = "[disk]\nsize = \"minimum\"\n[esp]\nsize = \"64MiB\"\n[root]\nfree = \"512MiB\"\n";
     let boot_image = std::fs::read(tool_file("usr/lib/grub/i386-pc/boot.img")).unwrap();
@@ -151,7 +151,7 @@ fn store_bytes(store: &Store, entry: &Entry<StoreFile>) -> Vec<u8> {
 }
 
 /// The root file system around `/usr` and `/etc`.
-fn root_of(tree: Tree) -> ImageTree {
+fn root_of(tree: Tree, key: &str) -> ImageTree {
     let mut root = image_tree(tree);
     let mut add = |at: &str, mode: u16, node: Node<Source>| {
         let entry = Entry { mode, uid: 0, gid: 0, mtime: MTIME, xattrs: BTreeMap::new(), node };
@@ -169,6 +169,8 @@ fn root_of(tree: Tree) -> ImageTree {
     add("etc/systemd/system/stock-keys.service", 0o644, file(KEYS_UNIT));
     let wants = "etc/systemd/system/ssh.service.wants/stock-keys.service";
     add(wants, 0o777, Node::Symlink("../stock-keys.service".into()));
+    add("root/.ssh", 0o700, Node::Directory);
+    add("root/.ssh/authorized_keys", 0o600, file(key));
     add("root/marker", 0o600, file("what its owner keeps\n"));
     complete(&mut root, MTIME);
     root

@@ -1,7 +1,5 @@
-//! Secrets on a running host: the identity comes with its image, a change touches exactly its users, what
-//! cannot be decrypted is refused, and no value is anywhere but where it belongs.
-
-#![expect(clippy::print_stdout, reason = "what was looked through is worth reading")]
+//! Secrets on a running host: the identity comes with its image, real programs use them, a change touches exactly
+//! its users, what cannot be decrypted is refused, and no value is anywhere but where it belongs.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,9 +11,10 @@ use std::process::Stdio;
 use nexus_host::vm::qemu::Firmware;
 use serde_json::{Value, json};
 
-use super::leaks::{files_that_hold, held, plain_values};
+use super::leaks::{Values, expect_nowhere, plain_values};
+use super::programs::{self, PACKAGES, PROGRAMS, RENEWED, RESTARTED, UNTOUCHED};
 use crate::bench::{BYSTANDERS, Bench, Host, LONG};
-use crate::support::{Ran, shared_directory};
+use crate::support::Ran;
 
 /// What is added to vps1: a secret for each way of use, and for each a unit that uses it alone.
 const SECRETS: &str = r#"
@@ -44,8 +43,11 @@ const OLD_PASSWORD: &str = "the old password of the application";
 const NEW_PASSWORD: &str = "the new password of the application";
 /// The encrypted file lies beside `nexus-secrets` in the store, so a sender that does not ask sends both.
 const IMPORT_BYTES_MAX: usize = 4 << 20;
-/// Where the machine has the list of what must not be found.
-const PATTERNS: &str = "/run/patterns";
+/// Files of the machine that hold a value because they must, and its name.
+const OWN: [(&str, &str); 2] = [
+    ("/var/lib/nexus-host/identity.txt", "the identity of the host"),
+    ("/etc/shadow", "app/login"),
+];
 
 /// Who keeps the secrets of the bench's host; all that his commands say is kept.
 struct Keeper<'b> {
@@ -59,7 +61,9 @@ impl<'b> Keeper<'b> {
         let keeper = Self { bench, said: RefCell::default() };
         keeper.new_identity("person.txt");
         let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("hosts/vps1.toml");
-        let text = std::fs::read_to_string(file).unwrap() + SECRETS;
+        let text = std::fs::read_to_string(file).unwrap();
+        assert!(text.contains(PACKAGES.0), "vps1 is another host now");
+        let text = text.replacen(PACKAGES.0, PACKAGES.1, 1) + SECRETS + PROGRAMS;
         bench.workspace.write("hosts/vps1.toml", &text);
         keeper.secrets(&["add-host", "vps1", "--out", "host.txt"], "");
         keeper.secrets(&["set", "vps1", "app/password"], OLD_PASSWORD);
@@ -131,7 +135,7 @@ impl<'b> Keeper<'b> {
         image
     }
 
-    fn values(&self) -> Vec<(String, Vec<u8>)> {
+    fn values(&self) -> Values {
         let file = self.path("secrets.sops/vps1.yaml");
         let mut values = plain_values(&file, &self.path("person.txt"));
         let host = std::fs::read(self.path("host.txt")).unwrap();
@@ -164,7 +168,8 @@ fn vm_a_changed_secret_touches_its_users_and_no_value_is_anywhere_else() {
     let first = keeper.build();
     keeper.secrets(&["set", "vps1", "app/password"], NEW_PASSWORD);
     // All ciphertext is another one with it, so that only values can tell what changed.
-    keeper.secrets(&["rotate", "vps1", "app/reloaded"], "");
+    let renewed = [&["rotate", "vps1", "app/reloaded"], &RENEWED[..]].concat();
+    keeper.secrets(&renewed, "");
     values.extend(keeper.values());
     let second = keeper.build();
     keeper.encrypt_for_another_machine();
@@ -176,43 +181,54 @@ fn vm_a_changed_secret_touches_its_users_and_no_value_is_anywhere_else() {
     let (url, file) = ("/run/secrets/templates/app/url", "/run/secrets/app/reloaded");
     assert!(host.run(&format!("cat {url}")).contains("the%20old%20password"));
     let reloaded = host.run(&format!("cat {file}"));
+    programs::expect_in_use(&mut host, None);
+    let old = host.run("readlink /run/secrets");
     host.import_up_to(&bench, &first, &second, IMPORT_BYTES_MAX);
-    let before = pids(&mut host);
+    let before = invocations(&mut host);
     let plan = host.json(&format!("plan {second} --json"));
     expect_only_users(&plan);
     let nonce = "1".repeat(32);
     let words = format!("activate {second} --trial --window 300 --nonce {nonce}");
     keeper.hear(&host.agent(&words, 0));
-    let after = pids(&mut host);
-    for (unit, pid) in &before {
-        assert_eq!(after[unit] == *pid, unit != "uses-template.service", "{unit}");
+    let after = invocations(&mut host);
+    for (unit, invocation) in &before {
+        let restarts = unit == "uses-template.service" || RESTARTED.contains(&unit.as_str());
+        assert_eq!(after[unit] != *invocation, restarts, "{unit}");
     }
     let caddy = "journalctl -b -u caddy.service -o cat --no-pager | grep -c Reloaded";
     assert_eq!(host.run(caddy), "1", "caddy was reloaded");
     assert!(host.run(&format!("cat {url}")).contains("the%20new%20password"));
     assert_ne!(host.run(&format!("cat {file}")), reloaded);
+    programs::expect_in_use(&mut host, Some(&old));
+    programs::expect_backup(&mut host);
     keeper.hear(&host.agent(&format!("confirm {nonce}"), 0));
 
     expect_refusal(&keeper, &mut host, (&second, &third));
     keeper.hear(&plan.to_string());
     keeper.hear(&host.agent("status --json", 0));
     keeper.hear(&crash(&mut host));
-    expect_nowhere(&keeper, &mut host, &values);
+    let said = keeper.said.borrow();
+    expect_nowhere((&bench.workspace, &said), &mut host, &values, &OWN);
 }
 
-fn pids(host: &mut Host) -> BTreeMap<String, String> {
-    let units: Vec<&str> = BYSTANDERS.into_iter().chain(USERS).collect();
-    let pids = host.run(&format!("systemctl show -p MainPID --value {} | grep .", units.join(" ")));
-    let pids: Vec<&str> = pids.lines().collect();
-    assert_eq!(pids.len(), units.len(), "{pids:?}");
-    units.into_iter().zip(pids).map(|(unit, pid)| (unit.to_owned(), pid.to_owned())).collect()
+/// By unit, an id that is another one after each start.
+fn invocations(host: &mut Host) -> BTreeMap<String, String> {
+    let users = USERS.iter().chain(&RESTARTED).chain(&UNTOUCHED);
+    let units: Vec<&str> = BYSTANDERS.iter().chain(users).copied().collect();
+    let show = format!("systemctl show -p InvocationID --value {} | grep .", units.join(" "));
+    let ids = host.run(&show);
+    let ids: Vec<&str> = ids.lines().collect();
+    assert_eq!(ids.len(), units.len(), "{ids:?}");
+    units.into_iter().zip(ids).map(|(unit, id)| (unit.to_owned(), id.to_owned())).collect()
 }
 
 #[track_caller]
 fn expect_only_users(plan: &Value) {
     assert_eq!(plan["level"], "live", "{plan:#}");
-    assert_eq!(plan["secrets"], json!(["app/password", "app/reloaded"]), "{plan:#}");
-    assert_eq!(plan["restart"], json!(["uses-template.service"]), "{plan:#}");
+    let secrets = [&["app/password", "app/reloaded"], &RENEWED[..]].concat();
+    assert_eq!(plan["secrets"], json!(secrets), "{plan:#}");
+    let restart = [&RESTARTED[..], &["uses-template.service"]].concat();
+    assert_eq!(plan["restart"], json!(restart), "{plan:#}");
     assert_eq!(plan["reload"], json!(["caddy.service"]), "{plan:#}");
     assert_eq!((&plan["stop"], &plan["start"]), (&json!([]), &json!([])), "{plan:#}");
 }
@@ -220,7 +236,7 @@ fn expect_only_users(plan: &Value) {
 /// What only another machine can decrypt is refused, whatever is tried, and nothing is another one then.
 fn expect_refusal(keeper: &Keeper<'_>, host: &mut Host, (second, third): (&str, &str)) {
     host.import_up_to(keeper.bench, second, third, IMPORT_BYTES_MAX);
-    let before = (pids(host), host.json("status --json"), host.run("readlink /run/secrets"));
+    let before = (invocations(host), host.json("status --json"), host.run("readlink /run/secrets"));
     for words in [
         format!("plan {third} --json"),
         format!("activate {third} --trial --nonce {}", "2".repeat(32)),
@@ -229,7 +245,7 @@ fn expect_refusal(keeper: &Keeper<'_>, host: &mut Host, (second, third): (&str, 
         host.fails(&words, "this host cannot have the secrets of");
         host.fails(&words, "identities opens the data key");
     }
-    let after = (pids(host), host.json("status --json"), host.run("readlink /run/secrets"));
+    let after = (invocations(host), host.json("status --json"), host.run("readlink /run/secrets"));
     assert_eq!(before.0, after.0);
     assert_eq!(before.1["generations"], after.1["generations"]);
     assert_eq!((&before.1["default"], before.2), (&after.1["default"], after.2));
@@ -258,73 +274,4 @@ fn crash(host: &mut Host) -> String {
     host.machine.shell().wait_until_succeeds(wait, LONG).unwrap();
     assert_eq!(host.run("ls /var/tmp | grep -c core.nexus || true"), "0", "a dump was written");
     said
-}
-
-/// Looks for every value in everything that there is, on both machines.
-fn expect_nowhere(keeper: &Keeper<'_>, host: &mut Host, values: &[(String, Vec<u8>)]) {
-    let said = keeper.said.borrow();
-    assert_eq!(held(said.as_bytes(), values), None, "something that was said holds a secret");
-    let planted = ("planted".to_owned(), b"planted-to-be-found-by-the-search".to_vec());
-    let all: Vec<(String, Vec<u8>)> = values.iter().chain([&planted]).cloned().collect();
-
-    keeper.bench.workspace.write("planted", "planted-to-be-found-by-the-search");
-    let data = shared_directory().join("data/nexus-host");
-    let folders = ["nix", "images", "logs"].map(|name| data.join(name));
-    let folders = [&folders[..], &[shared_directory().join("logs"), keeper.path("planted")]];
-    let (found, count) = files_that_hold(&folders.concat(), &all);
-    assert_eq!(found, [(keeper.path("planted"), "planted".to_owned())]);
-    assert!(count > 1_000, "only {count} files were looked at");
-
-    let lines = all.iter().map(|(_, value)| [value, &b"\n"[..]].concat());
-    host.machine.shell().write_file(PATTERNS, &lines.collect::<Vec<_>>().concat()).unwrap();
-    let found = search(host);
-    let name_of = |text: &str| all.iter().find(|(_, value)| value == text.as_bytes());
-    for (path, text) in &found {
-        let name = name_of(text).map_or("?", |(name, _)| name);
-        let is_own = match path.as_str() {
-            "/var/lib/nexus-host/identity.txt" => name == "the identity of the host",
-            "/etc/shadow" => name == "app/login",
-            _ => false,
-        };
-        assert!(name == "planted" || is_own, "{path} holds {name}");
-    }
-    // Each place was looked through: what was planted there was found, and the identity in its own.
-    for place in
-        ["/var/log/", "/nix/", "/run/journal", "/proc/environ", "/proc/cmdline", "/var/lib/"]
-    {
-        let has = found.iter().any(|(path, _)| without_number(path).starts_with(place));
-        assert!(has, "nothing was found below {place}: {found:?}");
-    }
-    println!("looked through {count} files here; on the host: {}", host.run("cat /run/count"));
-}
-
-/// Every place on the machine, and the text, that one of the patterns is found.
-fn search(host: &mut Host) -> Vec<(String, String)> {
-    let plant = format!(
-        "planted=$(tail -n 1 {PATTERNS}); for file in /var/log/planted /nix/planted; do
-            echo \"$planted\" > $file; done
-        logger \"$planted\"; (PLANTED=$planted exec sh -c 'sleep 900; :' \"$planted\") & sleep 1
-        journalctl --sync; journalctl --no-pager -o export > /run/journal; dmesg >> /run/journal"
-    );
-    host.run(&plant);
-    // Not in the places where secrets belong.
-    let search = format!(
-        "export LC_ALL=C
-        grep -raoHFZ -D skip --exclude-dir=secrets.d --exclude-dir=credentials \
-            --exclude-dir=nexus-test --exclude=patterns -f {PATTERNS} \
-            /nix /var /home /root /srv /run /etc | tr '\\0' '\\t' || true
-        grep -aoHFZ -f {PATTERNS} /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null \
-            | tr '\\0' '\\t' || true
-        find /nix /var /run /etc -xdev -type f | wc -l > /run/count"
-    );
-    let found = host.machine.shell().run(&search, LONG).unwrap();
-    assert_eq!(found.status, 0, "{}", found.stderr);
-    let text = found.text();
-    let lines = text.lines().filter_map(|line| line.split_once('\t'));
-    lines.map(|(path, text)| (path.to_owned(), text.to_owned())).collect()
-}
-
-/// `/proc/12/environ` as `/proc/environ`.
-fn without_number(path: &str) -> String {
-    path.split('/').filter(|part| part.parse::<u32>().is_err()).collect::<Vec<_>>().join("/")
 }

@@ -5,6 +5,7 @@ mod editing;
 mod keys;
 pub(crate) mod leaks;
 mod machine;
+mod programs;
 
 use std::io::Write as _;
 use std::process::Stdio;

@@ -1,0 +1,172 @@
+//! Real programs that take their secrets by reference, as a host file has them: restic, `PostgreSQL`, a container
+//! of Podman, Caddy.
+
+use crate::bench::{Host, LONG};
+
+/// What is added to vps1: four programs, each with a secret of its own.
+pub(super) const PROGRAMS: &str = r#"
+# restic reads its password from a credential.
+[secrets.values."backup/password"]
+generate = "alnum:32"
+never_rotate = true
+[units.backup]
+packages = ["restic"]
+type = "oneshot"
+remain_after_exit = true
+exec = ["/bin/sh", "-ec", "restic cat config || restic init; restic backup /usr/share/vps1"]
+credentials = { password = { secret = "backup/password" } }
+state = true
+[units.backup.environment]
+RESTIC_REPOSITORY = "/var/lib/backup/repository"
+RESTIC_PASSWORD_FILE = "/run/credentials/backup.service/password"
+RESTIC_CACHE_DIR = "/tmp"
+
+# A role's password is set from a credential, and its client takes the same secret from its environment.
+[secrets.values."db/password"]
+generate = "alnum:32"
+[units.postgres-cluster]
+packages = ["postgresql-17"]
+type = "oneshot"
+remain_after_exit = true
+user = "postgres"
+state = true
+exec = [
+    "/bin/sh", "-ec",
+    "test -e main/PG_VERSION || exec /usr/lib/postgresql/17/bin/initdb --no-sync --auth-host=scram-sha-256 --auth-local=peer main",
+]
+working_directory = "/var/lib/postgres-cluster"
+[units.postgres]
+type = "notify"
+user = "postgres"
+requires = ["postgres-cluster.service"]
+exec = ["/usr/lib/postgresql/17/bin/postgres", "-D", "/var/lib/postgres-cluster/main", "-c", "jit=off"]
+write_paths = ["/var/lib/postgres-cluster", "/run/postgresql"]
+listen = ["127.0.0.1:5432"]
+[units.postgres-roles]
+type = "oneshot"
+remain_after_exit = true
+user = "postgres"
+requires = ["postgres.service"]
+exec = ["/usr/lib/postgresql/17/bin/psql", "-X", "-v", "ON_ERROR_STOP=1", "-f", "/usr/share/vps1/roles.sql", "postgres"]
+credentials = { app = { secret = "db/password" } }
+[files."/usr/share/vps1/roles.sql"]
+text = '''
+\set password `cat /run/credentials/postgres-roles.service/app`
+SELECT 'CREATE ROLE app LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'app') \gexec
+ALTER ROLE app PASSWORD :'password';
+'''
+[units.db-client]
+type = "oneshot"
+remain_after_exit = true
+requires = ["postgres-roles.service"]
+exec = ["/usr/lib/postgresql/17/bin/psql", "-X", "-Atc", "SELECT current_user || ' is logged in'", "-h", "127.0.0.1", "-U", "app", "postgres"]
+secret_environment = { PGPASSWORD = { secret = "db/password" } }
+
+# A container has its secret mounted.
+[secrets.values."box/token"]
+generate = "hex:64"
+units = ["box.service"]
+[files."/etc/containers/systemd/box.container"]
+text = '''
+[Unit]
+Requires=box-image.service
+After=box-image.service
+[Container]
+Image=localhost/box:1
+Pull=never
+Network=none
+Volume=/run/secrets/box/token:/run/secrets/token:ro
+Exec=/bin/busybox sh -c "busybox sha256sum /run/secrets/token; exec busybox sleep 1000000"
+PodmanArgs=--stop-signal=KILL
+[Quadlet]
+DefaultDependencies=false
+[Install]
+WantedBy=multi-user.target
+'''
+[files."/etc/systemd/system/box-image.service"]
+text = '''
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+RuntimeDirectory=box
+ExecStart=/bin/sh -ec "podman image exists localhost/box:1 && exit; install -D /usr/bin/busybox /run/box/bin/busybox; tar -cC /run/box . | podman import - localhost/box:1"
+'''
+
+# A site that asks for a login.
+[secrets.values."site/password"]
+generate = "alnum:32"
+[secrets.values."site/login"]
+generate = "bcrypt:site/password"
+[routes."closed.example.org"]
+to = "127.0.0.1:8080"
+tls = "off"
+logins = { me = { secret = "site/login" } }
+"#;
+/// What cannot be asked for by a unit.
+pub(super) const PACKAGES: (&str, &str) =
+    ("packages = [\"curl\"]", "packages = [\"curl\", \"podman\", \"busybox-static\"]");
+/// Secrets that the test renews.
+pub(super) const RENEWED: [&str; 4] = ["box/token", "db/password", "site/login", "site/password"];
+/// Their users that start anew. Caddy is only reloaded.
+pub(super) const RESTARTED: [&str; 3] =
+    ["box.service", "db-client.service", "postgres-roles.service"];
+/// Units that know no secret, or one that stays.
+pub(super) const UNTOUCHED: [&str; 4] =
+    ["backup.service", "box-image.service", "postgres-cluster.service", "postgres.service"];
+
+const PSQL: &str = "/usr/lib/postgresql/17/bin/psql -X -h 127.0.0.1 -U app -c 'SELECT 1' postgres";
+const RESTIC: &str = "restic --no-cache -r /var/lib/backup/repository";
+
+/// Each program uses the value that lies in `/run/secrets`, and no other; `old` has values that were renewed.
+pub(super) fn expect_in_use(host: &mut Host, old: Option<&str>) {
+    expect_role(host, old);
+    expect_container(host);
+    expect_site(host, old);
+}
+
+/// The repository opens with the password, has what was backed up, and opens with no other.
+pub(super) fn expect_backup(host: &mut Host) {
+    let with = format!("{RESTIC} --password-file /run/secrets/backup/password");
+    host.run(&format!("{with} restore latest --target /run/restored"));
+    host.run("cmp /run/restored/usr/share/vps1/index.html /usr/share/vps1/index.html");
+    let with = format!("{RESTIC} --password-file /run/secrets/box/token");
+    refuses(host, &format!("{with} snapshots"), "wrong password or no key found");
+}
+
+fn expect_role(host: &mut Host, old: Option<&str>) {
+    let logged_in = "journalctl -b -u db-client.service -o cat | grep -c 'app is logged in'";
+    let times = if old.is_some() { "2" } else { "1" };
+    assert_eq!(host.run(logged_in), times);
+    let with = |file: &str| format!("PGPASSWORD=$(cat {file}) {PSQL}");
+    host.run(&with("/run/secrets/db/password"));
+    let other = old.map_or("/run/secrets/box/token".to_owned(), |old| format!("{old}/db/password"));
+    refuses(host, &with(&other), "password authentication failed for user \"app\"");
+}
+
+/// It says the digest of what it reads.
+fn expect_container(host: &mut Host) {
+    let digest = host.run("sha256sum </run/secrets/box/token | cut -d ' ' -f 1");
+    let said = host.run("podman logs systemd-box");
+    assert_eq!(said, format!("{digest}  /run/secrets/token"));
+}
+
+fn expect_site(host: &mut Host, old: Option<&str>) {
+    let mut status = |folder: &str| {
+        let login = format!("printf 'user = \"me:%s\"' \"$(cat {folder}/site/password)\"");
+        let curl = "curl -s -K - -o /dev/null -w '%{http_code}' -H 'Host: closed.example.org'";
+        host.run(&format!("{login} | {curl} http://127.0.0.1/"))
+    };
+    assert_eq!(status("/run/secrets"), "200");
+    if let Some(old) = old {
+        assert_eq!(status(old), "401", "the old password still opens the site");
+    }
+    let status = "curl -s -o /dev/null -w '%{http_code}' -H 'Host: closed.example.org'";
+    assert_eq!(host.run(&format!("{status} http://127.0.0.1/")), "401");
+}
+
+#[track_caller]
+fn refuses(host: &mut Host, command: &str, says: &str) {
+    let output = host.machine.shell().run(command, LONG).unwrap();
+    assert_ne!(output.status, 0, "{command}: {}", output.text());
+    assert!(output.stderr.contains(says), "{command}: {}", output.stderr);
+}
