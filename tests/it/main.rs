@@ -11,6 +11,7 @@ mod crash;
 mod deploy;
 mod fetch;
 mod fleet;
+mod go;
 mod guest_shell;
 mod identity;
 mod image;

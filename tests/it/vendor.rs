@@ -9,24 +9,29 @@ use crate::server::{Answer, Server};
 use crate::support::Workspace;
 use crate::toolbox::{Tool, tool};
 
-/// The package, which needs one of Debian's.
-const CONTROL: &str = "Package: vendor-hello
+/// A package which needs one of Debian's.
+const HELLO: &str = "Package: vendor-hello
 Version: 1.0-1
 Architecture: amd64
 Maintainer: Vendor <vendor@example.org>
 Depends: busybox-static
 Description: what a vendor sells
 ";
+/// What all its files are dated, so that the same files are the same package.
+const DATE: &str = "1767225600";
 const INDEX: &str = "dists/stable/main/binary-amd64/Packages";
 
-/// A vendor's archive.
-struct Vendor {
+/// A vendor's archive with one package.
+pub(crate) struct Vendor {
     folder: tempfile::TempDir,
     server: Server,
 }
 
 impl Vendor {
-    fn new() -> Self {
+    /// One with the package that these control fields describe and these files are in.
+    ///
+    /// A file is a path in the package and where its bytes and mode come from.
+    pub(crate) fn new(control: &str, files: &[(&str, &Path)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().to_owned();
         let server = Server::start(move |path| {
@@ -34,12 +39,22 @@ impl Vendor {
             std::fs::read(root.join(path)).ok().map(Answer::Bytes)
         });
         let vendor = Self { folder, server };
-        vendor.write("tree/DEBIAN/control", CONTROL.as_bytes());
-        vendor.write("tree/usr/share/vendor/hello", b"hello\n");
+        vendor.write("tree/DEBIAN/control", control.as_bytes());
+        for (path, from) in files {
+            let to = vendor.path("tree").join(path);
+            std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+            std::fs::copy(from, to).unwrap();
+        }
         std::fs::create_dir(vendor.path("pool")).unwrap();
-        let pack = ["--root-owner-group", "--build", "tree", "pool/vendor-hello_1.0-1_amd64.deb"];
-        vendor.tool("dpkg-deb").args(pack).run();
+        let pack = ["--root-owner-group", "-Zgzip", "-z1", "--build", "tree", "pool/package.deb"];
+        vendor.tool("dpkg-deb").env("SOURCE_DATE_EPOCH", DATE).args(pack).run();
         vendor.write(INDEX, &vendor.tool("apt-ftparchive").args(["packages", "pool"]).run());
+        vendor.sign();
+        vendor
+    }
+
+    /// Signs the index as it is.
+    fn sign(&self) {
         let field = |name: &str, value: &str| format!("APT::FTPArchive::Release::{name}={value}");
         let fields = [
             field("Suite", "stable"),
@@ -49,12 +64,21 @@ impl Vendor {
         ];
         let fields = fields.iter().flat_map(|field| ["-o", field]);
         let release =
-            vendor.tool("apt-ftparchive").args(fields).args(["release", "dists/stable"]).run();
-        let key = vendor.new_key("vendor.pgp");
-        vendor.write("key", &key);
-        let sign = vendor.tool("sqop").args(["inline-sign", "--as=clearsigned", "key"]);
-        vendor.write("dists/stable/InRelease", &sign.input(&release).run());
-        vendor
+            self.tool("apt-ftparchive").args(fields).args(["release", "dists/stable"]).run();
+        let key = self.new_key("vendor.pgp");
+        self.write("key", &key);
+        let sign = self.tool("sqop").args(["inline-sign", "--as=clearsigned", "key"]);
+        self.write("dists/stable/InRelease", &sign.input(&release).run());
+    }
+
+    /// The part of a host file that names it; its key goes into the workspace.
+    pub(crate) fn source(&self, workspace: &Workspace) -> String {
+        workspace.write("vendor.pgp", &std::fs::read_to_string(self.path("vendor.pgp")).unwrap());
+        format!(
+            "[[sources]]\nname = \"vendor\"\nuri = \"http://127.0.0.1:{}\"\nsuite = \"stable\"\n\
+             key_file = \"vendor.pgp\"\n",
+            self.server.port
+        )
     }
 
     /// A tool that works in its folder.
@@ -78,25 +102,26 @@ impl Vendor {
         self.write(file, &self.tool("sqop").arg("extract-cert").input(&key).run());
         key
     }
+}
 
-    /// A host that wants the vendor's package.
-    fn host(&self) -> Workspace {
-        let host = format!(
-            "[host]\nname = \"small\"\nrelease = \"trixie\"\npackages = [\"vendor-hello\"]\n\
-             [[sources]]\nname = \"vendor\"\nuri = \"http://127.0.0.1:{}\"\nsuite = \"stable\"\n\
-             key_file = \"vendor.pgp\"\n",
-            self.server.port
-        );
-        let workspace = Workspace::with_host("small", &host);
-        workspace.write("vendor.pgp", &std::fs::read_to_string(self.path("vendor.pgp")).unwrap());
-        workspace
-    }
+/// One that sells a greeting.
+fn greeting() -> Vendor {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    Vendor::new(HELLO, &[("usr/share/vendor/hello", file.path())])
+}
+
+/// A host that wants its package.
+fn host_of(vendor: &Vendor) -> Workspace {
+    let host = "[host]\nname = \"small\"\nrelease = \"trixie\"\npackages = [\"vendor-hello\"]\n";
+    let workspace = Workspace::with_host("small", host);
+    workspace.write("hosts/small.toml", &format!("{host}{}", vendor.source(&workspace)));
+    workspace
 }
 
 #[test]
 fn a_vendors_packages_come_like_debians() {
-    let vendor = Vendor::new();
-    let workspace = vendor.host();
+    let vendor = greeting();
+    let workspace = host_of(&vendor);
     let built = workspace.run(&["build", "small", "--json"]).expect(0).json();
     let lock = std::fs::read_to_string(workspace.path().join("hosts/small.lock")).unwrap();
     let lock: nexus_host::debian::lock::Lock = lock.parse().unwrap();
@@ -112,8 +137,8 @@ fn a_vendors_packages_come_like_debians() {
 
 #[test]
 fn a_vendors_archive_that_another_key_signed_is_refused() {
-    let vendor = Vendor::new();
-    let workspace = vendor.host();
+    let vendor = greeting();
+    let workspace = host_of(&vendor);
     vendor.new_key("other.pgp");
     let other = std::fs::read_to_string(vendor.path("other.pgp")).unwrap();
     workspace.write("vendor.pgp", &other);
@@ -122,7 +147,7 @@ fn a_vendors_archive_that_another_key_signed_is_refused() {
     assert!(!workspace.path().join("hosts/small.lock").exists());
 
     // An index that is not the signed one.
-    let workspace = vendor.host();
+    let workspace = host_of(&vendor);
     let index = std::fs::read_to_string(vendor.path(INDEX)).unwrap();
     vendor.write(INDEX, index.replace("1.0-1", "1.0-2").as_bytes());
     workspace.run(&["lock", "small"]).expect(3).says("vendor").says("its bytes are wrong");

@@ -13,8 +13,10 @@ use serde_json::{Value, json};
 
 use super::leaks::{Values, expect_nowhere, plain_values};
 use super::programs::{self, PACKAGES, PROGRAMS, RENEWED, RESTARTED, UNTOUCHED};
+use super::tailnet::{self, TAILNET};
 use crate::bench::{BYSTANDERS, Bench, Host, LONG};
 use crate::support::Ran;
+use crate::vendor::Vendor;
 
 /// What is added to vps1: a secret for each way of use, and for each a unit that uses it alone.
 const SECRETS: &str = r#"
@@ -52,18 +54,21 @@ const OWN: [(&str, &str); 2] = [
 /// Who keeps the secrets of the bench's host; all that his commands say is kept.
 struct Keeper<'b> {
     bench: &'b Bench,
+    /// Serves while the host is built.
+    vendor: Vendor,
     said: RefCell<String>,
 }
 
 impl<'b> Keeper<'b> {
     /// With an identity of his own, one for the host, and all secrets set.
     fn new(bench: &'b Bench) -> Self {
-        let keeper = Self { bench, said: RefCell::default() };
+        let keeper = Self { bench, vendor: tailnet::vendor(), said: RefCell::default() };
         keeper.new_identity("person.txt");
         let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("hosts/vps1.toml");
         let text = std::fs::read_to_string(file).unwrap();
         assert!(text.contains(PACKAGES.0), "vps1 is another host now");
-        let text = text.replacen(PACKAGES.0, PACKAGES.1, 1) + SECRETS + PROGRAMS;
+        let text = text.replacen(PACKAGES.0, PACKAGES.1, 1) + SECRETS + PROGRAMS + TAILNET;
+        let text = text + &keeper.vendor.source(&bench.workspace);
         bench.workspace.write("hosts/vps1.toml", &text);
         keeper.secrets(&["add-host", "vps1", "--out", "host.txt"], "");
         keeper.secrets(&["set", "vps1", "app/password"], OLD_PASSWORD);

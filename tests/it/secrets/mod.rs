@@ -6,6 +6,7 @@ mod keys;
 pub(crate) mod leaks;
 mod machine;
 mod programs;
+mod tailnet;
 
 use std::io::Write as _;
 use std::process::Stdio;

@@ -1,6 +1,7 @@
 //! Real programs that take their secrets by reference, as a host file has them: restic, `PostgreSQL`, a container
-//! of Podman, Caddy.
+//! of Podman, Caddy; and Tailscale, see [`super::tailnet`].
 
+use super::tailnet::expect_joined;
 use crate::bench::{Host, LONG};
 
 /// What is added to vps1: four programs, each with a secret of its own.
@@ -106,13 +107,24 @@ logins = { me = { secret = "site/login" } }
 pub(super) const PACKAGES: (&str, &str) =
     ("packages = [\"curl\"]", "packages = [\"curl\", \"podman\", \"busybox-static\"]");
 /// Secrets that the test renews.
-pub(super) const RENEWED: [&str; 4] = ["box/token", "db/password", "site/login", "site/password"];
+pub(super) const RENEWED: [&str; 5] =
+    ["box/token", "db/password", "net/key", "site/login", "site/password"];
 /// Their users that start anew. Caddy is only reloaded.
-pub(super) const RESTARTED: [&str; 3] =
-    ["box.service", "db-client.service", "postgres-roles.service"];
+pub(super) const RESTARTED: [&str; 5] = [
+    "box.service",
+    "db-client.service",
+    "net-control.service",
+    "net-join.service",
+    "postgres-roles.service",
+];
 /// Units that know no secret, or one that stays.
-pub(super) const UNTOUCHED: [&str; 4] =
-    ["backup.service", "box-image.service", "postgres-cluster.service", "postgres.service"];
+pub(super) const UNTOUCHED: [&str; 5] = [
+    "backup.service",
+    "box-image.service",
+    "postgres-cluster.service",
+    "postgres.service",
+    "tailscaled.service",
+];
 
 const PSQL: &str = "/usr/lib/postgresql/17/bin/psql -X -h 127.0.0.1 -U app -c 'SELECT 1' postgres";
 const RESTIC: &str = "restic --no-cache -r /var/lib/backup/repository";
@@ -122,6 +134,7 @@ pub(super) fn expect_in_use(host: &mut Host, old: Option<&str>) {
     expect_role(host, old);
     expect_container(host);
     expect_site(host, old);
+    expect_joined(host, old);
 }
 
 /// The repository opens with the password, has what was backed up, and opens with no other.
@@ -165,7 +178,7 @@ fn expect_site(host: &mut Host, old: Option<&str>) {
 }
 
 #[track_caller]
-fn refuses(host: &mut Host, command: &str, says: &str) {
+pub(super) fn refuses(host: &mut Host, command: &str, says: &str) {
     let output = host.machine.shell().run(command, LONG).unwrap();
     assert_ne!(output.status, 0, "{command}: {}", output.text());
     assert!(output.stderr.contains(says), "{command}: {}", output.stderr);

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::OnceLock;
 
-use crate::support::{plain_command, shared_directory};
+use crate::go;
+use crate::support::plain_command;
 
 const VERSION: &str = "3.13.3";
 
@@ -47,24 +48,11 @@ impl Sops {
     }
 }
 
-/// The program; built by `go install` when it is not there.
+/// The program; built when it is not there.
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
-        let folder = shared_directory().join(format!("sops-{VERSION}"));
-        let program = folder.join("sops");
-        if !program.exists() {
-            std::fs::create_dir_all(&folder).unwrap();
-            let mut command = plain_command("go");
-            command.arg("install").arg(format!("github.com/getsops/sops/v3/cmd/sops@v{VERSION}"));
-            command.env("GOBIN", &folder).env("CGO_ENABLED", "0");
-            command.env("GOTOOLCHAIN", "local").env("GOFLAGS", "-mod=mod");
-            let built = command.output();
-            let why = "the tests against the real sops need Go (https://go.dev) to build it";
-            let built = built.unwrap_or_else(|error| panic!("{why}: {error}"));
-            let said = String::from_utf8_lossy(&built.stderr);
-            assert!(built.status.success(), "{why}:\n{said}");
-        }
-        program
+        let module = format!("github.com/getsops/sops/v3/cmd/sops@v{VERSION}");
+        go::built(&format!("sops-{VERSION}"), |_| vec!["install".to_owned(), module]).join("sops")
     })
 }

@@ -1,0 +1,117 @@
+//! Tailscale joins its network with a key that it takes by reference.
+//!
+//! Debian has no package of it: the real programs and the control server of its own tests are built from the Go module
+//! and come as a vendor's package.
+
+use std::path::{Path, PathBuf};
+
+use super::programs::refuses;
+use crate::bench::{Host, LONG};
+use crate::go;
+use crate::vendor::Vendor;
+
+/// Later ones need a newer Go.
+const VERSION: &str = "1.102.5";
+const CONTROL: &str = "Package: tailscale
+Version: 1.102.5
+Architecture: amd64
+Maintainer: Vendor <vendor@example.org>
+Description: joins machines to a network
+";
+/// Lets in who has the key of a file, and holds all it knows in memory.
+const SERVER: &str = r#"package main
+
+import (
+	"log"
+	"net/http"
+	"os"
+	"strings"
+
+	"tailscale.com/tailcfg"
+	"tailscale.com/tstest/integration/testcontrol"
+)
+
+func main() {
+	key, err := os.ReadFile(os.Args[2])
+	if err != nil {
+		log.Fatal(err)
+	}
+	server := &testcontrol.Server{
+		ExplicitBaseURL: "http://" + os.Args[1],
+		DERPMap:         &tailcfg.DERPMap{},
+		RequireAuthKey:  strings.TrimSpace(string(key)),
+	}
+	log.Fatal(http.ListenAndServe(os.Args[1], server))
+}
+"#;
+/// What is added to vps1: the server, the program, and a unit that joins.
+pub(super) const TAILNET: &str = r#"
+[secrets.values."net/key"]
+generate = "alnum:48"
+[units.net-control]
+packages = ["tailscale"]
+exec = ["/usr/sbin/tailscale-control", "127.0.0.1:8090", "/run/credentials/net-control.service/key"]
+credentials = { key = { secret = "net/key" } }
+listen = ["127.0.0.1:8090"]
+[units.tailscaled]
+type = "notify"
+user = "root"
+exec = [
+    "/usr/sbin/tailscaled", "--no-logs-no-support", "--tun=userspace-networking", "--port=0",
+    "--statedir=/var/lib/tailscaled", "--socket=/var/lib/tailscaled/socket",
+]
+state = true
+address_families = ["AF_INET", "AF_INET6", "AF_UNIX", "AF_NETLINK"]
+[units.net-join]
+type = "oneshot"
+remain_after_exit = true
+user = "root"
+requires = ["tailscaled.service", "net-control.service"]
+exec = [
+    "/usr/bin/tailscale", "--socket=/var/lib/tailscaled/socket", "up", "--login-server=http://127.0.0.1:8090",
+    "--force-reauth", "--auth-key=file:/run/credentials/net-join.service/key",
+]
+credentials = { key = { secret = "net/key" } }
+"#;
+const TAILSCALE: &str = "tailscale --socket=/var/lib/tailscaled/socket";
+
+/// The archive that has it.
+pub(super) fn vendor() -> Vendor {
+    let folder = programs();
+    let file = |name: &str| folder.join(name);
+    Vendor::new(
+        CONTROL,
+        &[
+            ("usr/sbin/tailscaled", &file("tailscaled")),
+            ("usr/bin/tailscale", &file("tailscale")),
+            ("usr/sbin/tailscale-control", &file("control")),
+        ],
+    )
+}
+
+/// The real programs, and the server made of the module's own parts.
+fn programs() -> PathBuf {
+    go::built(&format!("tailscale-{VERSION}"), |folder: &Path| {
+        let write = |path: &str, text: &str| {
+            nexus_host::exec::files::write_scratch(&folder.join(path), text.as_bytes()).unwrap();
+        };
+        write("go.mod", &format!("module programs\n\nrequire tailscale.com v{VERSION}\n"));
+        write("control/main.go", SERVER);
+        let build = "build -trimpath -ldflags=-s -tags=ts_omit_aws,ts_omit_kube -o . ./control";
+        let programs = ["tailscale.com/cmd/tailscale", "tailscale.com/cmd/tailscaled"];
+        build.split(' ').chain(programs).map(str::to_owned).collect()
+    })
+}
+
+/// It has joined with the key that lies in `/run/secrets`; with another one it cannot. `old` has the last one.
+pub(super) fn expect_joined(host: &mut Host, old: Option<&str>) {
+    let joined =
+        format!("{TAILSCALE} status --json --peers=false | grep '\"BackendState\": \"Running\"'");
+    host.machine.shell().wait_until_succeeds(&joined, LONG).unwrap();
+    let key = old.map_or("/run/secrets/box/token".to_owned(), |old| format!("{old}/net/key"));
+    let up =
+        format!("{TAILSCALE} up --login-server=http://127.0.0.1:8090 --force-reauth --timeout=60s");
+    refuses(host, &format!("{up} --auth-key=file:{key}"), "invalid authkey");
+    host.run(&format!("{up} --auth-key=file:/run/secrets/net/key"));
+    host.machine.shell().wait_until_succeeds(&joined, LONG).unwrap();
+}
