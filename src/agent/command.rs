@@ -11,6 +11,7 @@ use super::activation::{self, Entry, Request};
 use super::boot_menu;
 use super::collect;
 use super::confirmation;
+use super::drift::{self, Drift};
 use super::error::{AgentError, EXIT_CHECK, EXIT_DONE};
 use super::events;
 use super::health;
@@ -49,6 +50,7 @@ nexus-agent COMMAND: changes this host from within (docs/agent-protocol.md)
   pin N, unpin N                  keeps a generation from being collected, or not
   gc [--keep K] [--dry-run]       forgets old generations and removes what only they needed
   verify                          digests all store paths; those that are not whole
+  drift [--json]                  units that somebody started or stopped by hand
   check [NAME…] [--once] [--json] the host's own health checks, all or some
   takeover-load, takeover-go, takeover-forget, write-disk DEVICE
                                   for `nexus-host install`
@@ -214,6 +216,10 @@ pub fn run(places: &Places, words: &[String], streams: &mut Streams<'_>) -> Resu
         "pin" | "unpin" => pin(places, words.generation()?, command == "pin")?,
         "gc" => gc(places, &words, streams)?,
         "verify" => return verify(places, streams),
+        "drift" => {
+            let Drift { started, stopped } = drift::look(places)?;
+            streams.say(&pretty(&json!({ "started": started, "stopped": stopped })))?;
+        }
         "check" => return check(places, &words, streams),
         "run" => activation::run(places, &words.nonce()?, &words.by(), words.has("boot-only"))?,
         "return" => returning::unconfirmed(places, &words.nonce()?)?,
@@ -441,7 +447,9 @@ fn check(places: &Places, words: &Words, streams: &mut Streams<'_>) -> Result<u8
     if words.has("json") {
         let told: Vec<_> = told
             .iter()
-            .map(|c| json!({ "name": c.name, "ok": c.ok, "detail": c.detail }))
+            .map(|c| {
+                json!({ "name": c.name, "ok": c.ok, "detail": c.detail, "days_left": c.days_left })
+            })
             .collect();
         streams.say(&pretty(&json!({ "checks": told })))?;
     }

@@ -34,6 +34,8 @@ pub struct Checked {
     pub ok: bool,
     /// What was seen last when not.
     pub detail: String,
+    /// For how many days more a certificate lasts, when the check is of one.
+    pub days_left: Option<u64>,
 }
 
 /// Tries a check until it succeeds or its time is over.
@@ -52,18 +54,19 @@ pub fn check_within(check: &Check, within: Duration) -> Checked {
     let name = check.name.clone();
     loop {
         let detail = match try_once(check) {
-            Ok(()) => return Checked { name, ok: true, detail: String::new() },
+            Ok(days_left) => return Checked { name, ok: true, detail: String::new(), days_left },
             Err(detail) => detail,
         };
         if Instant::now() + AGAIN >= deadline {
-            return Checked { name, ok: false, detail };
+            return Checked { name, ok: false, detail, days_left: None };
         }
         std::thread::sleep(AGAIN);
     }
 }
 
-fn try_once(check: &Check) -> Result<(), String> {
-    match &check.probe {
+/// What certificates are good for, in days, is the answer of a check of one.
+fn try_once(check: &Check) -> Result<Option<u64>, String> {
+    let answered = match &check.probe {
         Probe::Unit { unit } => match service_manager::is_active(unit) {
             Ok(true) => Ok(()),
             Ok(false) => Err(format!("{unit} is not active")),
@@ -91,9 +94,10 @@ fn try_once(check: &Check) -> Result<(), String> {
         Probe::Certificate { path, days } => {
             let ends = read(Path::new(path))
                 .and_then(|file| first_expiry(&file).map_err(|error| format!("{path}: {error}")))?;
-            certificate_lasts(ends, now_seconds(), *days)
+            return certificate_lasts(ends, now_seconds(), *days).map(Some);
         }
-    }
+    };
+    answered.map(|()| None)
 }
 
 /// What a command that succeeds says; else how it ended, and its last words.
@@ -153,12 +157,12 @@ fn clock() -> Result<Clock, String> {
     Ok(Clock { status: asked.status, error_microseconds: asked.maxerror })
 }
 
-fn certificate_lasts(ends: u64, now: u64, days: u32) -> Result<(), String> {
+fn certificate_lasts(ends: u64, now: u64, days: u32) -> Result<u64, String> {
     let left = ends.saturating_sub(now) / DAY_SECONDS;
     match left {
         _ if ends <= now => Err("a certificate has ended".to_owned()),
         left if left < u64::from(days) => Err(format!("a certificate ends in {left} days")),
-        _ => Ok(()),
+        left => Ok(left),
     }
 }
 

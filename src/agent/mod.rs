@@ -25,6 +25,7 @@ pub mod collect;
 pub mod command;
 pub mod confirmation;
 mod differences;
+pub mod drift;
 pub mod error;
 pub mod events;
 pub mod health;

@@ -166,20 +166,38 @@ pub fn is_active(unit: &str) -> Result<bool, AgentError> {
 /// When systemd cannot be asked.
 pub fn started_again(units: &BTreeSet<String>) -> Result<Vec<String>, AgentError> {
     let services = units.iter().map(String::as_str).filter(|unit| unit.ends_with(".service"));
-    let services: Vec<&str> = services.collect();
-    if services.is_empty() {
-        return Ok(Vec::new());
-    }
-    let words = [SYSTEMCTL, "show", "--property=Id,NRestarts", "--"];
-    let text = succeed(&[&words, &services[..]].concat(), RELOAD)?;
-    Ok(text.split("\n\n").filter_map(restarted).collect())
+    let services = services.map(str::to_owned).collect();
+    let found = properties(&services, &["NRestarts"])?;
+    let again =
+        |of: &BTreeMap<String, String>| of.get("NRestarts").is_some_and(|count| count != "0");
+    Ok(found.into_iter().filter(|(_, of)| again(of)).map(|(name, _)| name).collect())
 }
 
-/// The name in a block of properties, when it counts restarts.
-fn restarted(block: &str) -> Option<String> {
-    let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name));
-    let name = field("Id=").filter(|_| field("NRestarts=").is_some_and(|count| count != "0"));
-    name.map(str::to_owned)
+/// Properties of some units, by unit and by the name of the property; what a unit has not is missing.
+///
+/// # Errors
+///
+/// When systemd cannot be asked.
+pub(super) fn properties(
+    units: &BTreeSet<String>,
+    names: &[&str],
+) -> Result<BTreeMap<String, BTreeMap<String, String>>, AgentError> {
+    if units.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let wanted = format!("--property=Id,{}", names.join(","));
+    let words = [SYSTEMCTL, "show", &wanted, "--"];
+    let units: Vec<&str> = units.iter().map(String::as_str).collect();
+    let text = succeed(&[&words, &units[..]].concat(), RELOAD)?;
+    Ok(text.split("\n\n").filter_map(of_block).collect())
+}
+
+/// The name of a unit, and its properties, from the lines that `systemctl show` has for it.
+fn of_block(block: &str) -> Option<(String, BTreeMap<String, String>)> {
+    let pairs = block.lines().filter_map(|line| line.split_once('='));
+    let mut of: BTreeMap<_, _> =
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    of.remove("Id").map(|id| (id, of))
 }
 
 /// Units that have failed.
@@ -253,9 +271,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_service_that_was_started_again_is_found() {
-        let text = "NRestarts=0\nId=a.service\n\nNRestarts=3\nId=b.service\n\nId=c.service\n";
-        let found: Vec<String> = text.split("\n\n").filter_map(restarted).collect();
-        assert_eq!(found, ["b.service"]);
+    fn properties_are_those_of_their_unit() {
+        let text =
+            "NRestarts=0\nId=a.service\n\nNRestarts=3\nId=b.service\nType=\n\nId=c.service\n";
+        let found: BTreeMap<_, _> = text.split("\n\n").filter_map(of_block).collect();
+        let of = |unit: &str, name: &str| found[unit].get(name).map(String::as_str);
+        assert_eq!(found.len(), 3);
+        assert_eq!(
+            (of("a.service", "NRestarts"), of("b.service", "NRestarts")),
+            (Some("0"), Some("3"))
+        );
+        assert_eq!((of("b.service", "Type"), of("c.service", "Type")), (Some(""), None));
     }
 }

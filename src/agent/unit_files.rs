@@ -59,7 +59,7 @@ impl Tree {
     }
 
     /// Units by the links in `*.wants`, `*.requires` and `*.upholds`.
-    fn wanted(&self) -> BTreeMap<String, BTreeSet<String>> {
+    pub(super) fn wanted(&self) -> BTreeMap<String, BTreeSet<String>> {
         let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (folder, names) in &self.folders {
             for folder_name in names {

@@ -67,6 +67,19 @@ impl std::fmt::Debug for Agent {
     }
 }
 
+/// What a look at a machine has shown; what is not [`Status`] is as the agent says it.
+#[derive(Debug)]
+pub struct Seen {
+    /// What it runs.
+    pub status: Status,
+    /// The same.
+    pub raw: Value,
+    /// How its health checks go.
+    pub checks: Value,
+    /// Units that somebody started or stopped.
+    pub drift: Value,
+}
+
 impl Agent {
     /// Logs in, over a new connection.
     ///
@@ -82,15 +95,20 @@ impl Agent {
         self.status_and_text().map(|(status, _)| status)
     }
 
-    /// The same, and how its health checks go, as the agent says it.
-    pub fn status_and_checks(&mut self) -> Result<(Status, Value, Value), DeployError> {
+    /// The same, as the agent says it, with how its health checks go, and which units are not as its system says.
+    pub fn seen(&mut self) -> Result<Seen, DeployError> {
         let (status, text) = self.status_and_text()?;
-        let reply = |problem| DeployError::Reply { command: "status".into(), problem };
-        let raw = serde_json::from_slice(&text).map_err(|error| reply(error.to_string()))?;
         // 6: a check fails, which is an answer.
-        let (text, _) = self.run(&["check", "--json"], &[], &[6], None)?;
-        let checks = serde_json::from_slice(&text).map_err(|error| reply(error.to_string()))?;
-        Ok((status, raw, checks))
+        let (checks, _) = self.run(&["check", "--json"], &[], &[6], None)?;
+        let drift = self.succeed(&["drift", "--json"])?;
+        let json = |command: &str, text: &[u8]| {
+            serde_json::from_slice::<Value>(text).map_err(|error| DeployError::Reply {
+                command: command.into(),
+                problem: error.to_string(),
+            })
+        };
+        let (raw, checks) = (json("status", &text)?, json("check", &checks)?);
+        Ok(Seen { status, raw, checks, drift: json("drift", &drift)? })
     }
 
     /// Those of `paths` that the machine lacks, in the given order.

@@ -23,7 +23,7 @@ mod reply;
 mod rollout;
 mod talk;
 
-pub use agent::{Agent, Ways};
+pub use agent::{Agent, Seen, Ways};
 pub use attempt::{Activation, Attempt, End, Listener};
 pub use copy::{Copied, copy};
 pub use difference::{Difference, Manifest};

@@ -216,6 +216,13 @@ impl Site {
         assert!(status.stdout.contains("is known to be bad"), "{}", status.stdout);
         let json = run(self, &["status", "vps1", "--json"]).expect(0).json();
         assert_eq!(json["hosts"][0]["healthy"], true, "{json:#}");
+        let nothing = serde_json::json!({ "started": [], "stopped": [] });
+        assert_eq!(json["hosts"][0]["drift"], nothing, "{json:#}");
+        self.host.run("systemd-run -q -u by-hand sleep 1000; systemctl stop systemd-timesyncd");
+        let status = run(self, &["status", "vps1"]).expect(0).stdout;
+        assert!(status.contains("vps1: by-hand.service was started by hand"), "{status}");
+        assert!(status.contains("vps1: systemd-timesyncd.service was stopped by hand"), "{status}");
+        self.host.run("systemctl stop by-hand; systemctl start systemd-timesyncd");
         let ran = run(self, &["rollback", "vps1", "2", "--yes"]);
         println!("{}", ran.stderr);
         ran.expect(0);

@@ -113,6 +113,18 @@ pub(crate) fn how_often(variable: &str) -> Option<usize> {
     std::env::var(variable).ok().map(|text| text.parse().unwrap())
 }
 
+/// A release binary that can neither be had from Debian nor built from source here, from the folder that
+/// `NEXUS_HOST_TEST_PROGRAMS` names; without it, what is tested with it is said to be left out.
+#[expect(clippy::disallowed_methods, reason = "tests have no other options")]
+pub(crate) fn given_program(name: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("NEXUS_HOST_TEST_PROGRAMS");
+    let file = folder.map(|folder| Path::new(&folder).join(name)).filter(|file| file.is_file());
+    if file.is_none() {
+        skipped(&format!("{name}, which is not in the folder NEXUS_HOST_TEST_PROGRAMS"));
+    }
+    file
+}
+
 /// Says that a part of a test was left out, and why; past the capture of what tests print.
 pub(crate) fn skipped(what: &str) {
     use std::io::Write as _;

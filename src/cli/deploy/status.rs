@@ -9,16 +9,18 @@ use crate::cli::hosts;
 use crate::cli::report::Failure;
 use crate::cli::session::Session;
 use crate::cli::workspace::Workspace;
-use crate::deploy::{Agent, Status, plain};
+use crate::deploy::{self, Agent, plain};
 
 /// Machines that are asked at the same time.
 const PARALLEL: usize = 20;
 /// Titles of the table.
-const TITLES: [&str; 6] = ["HOST", "GENERATION", "SINCE", "BY", "COMMIT", "STATE"];
+const TITLES: [&str; COLUMNS] =
+    ["HOST", "GENERATION", "SINCE", "BY", "COMMIT", "CERTIFICATE", "STATE"];
+const COLUMNS: usize = 7;
 
 /// What is known about one machine.
 struct Seen {
-    row: [String; 6],
+    row: [String; COLUMNS],
     /// Sentences below the table.
     notes: Vec<String>,
     json: Value,
@@ -65,16 +67,16 @@ fn look_at(
     let looked = hosts::system(session, workspace, name).and_then(|system| {
         let ways = ways(session, &system, &arguments.reach)?;
         let mut agent = Agent::connect(ways.first()).map_err(failure)?;
-        agent.status_and_checks().map_err(failure)
+        agent.seen().map_err(failure)
     });
     match looked {
-        Ok((status, raw, checks)) => Seen::of(name, &status, (raw, &checks), session),
+        Ok(seen) => Seen::of(name, seen, session),
         Err(failure) => {
             let causes = failure.causes();
             failure.show(session.ui, false);
-            let mut row = [const { String::new() }; 6].map(|_| "-".to_owned());
+            let mut row = [const { String::new() }; COLUMNS].map(|_| "-".to_owned());
             name.clone_into(&mut row[0]);
-            row[5] = "not reached".into();
+            row[COLUMNS - 1] = "not reached".into();
             let json = json!({ "host": name, "reached": false, "error": causes });
             Seen { row, notes: Vec::new(), json, code: failure.code() }
         }
@@ -82,19 +84,16 @@ fn look_at(
 }
 
 impl Seen {
-    fn of(
-        name: &str,
-        status: &Status,
-        (raw, checks): (Value, &Value),
-        session: &Session<'_>,
-    ) -> Self {
-        let failing = failing(checks);
+    fn of(name: &str, seen: deploy::Seen, session: &Session<'_>) -> Self {
+        let deploy::Seen { status, raw, checks, drift } = seen;
+        let failing = failing(&checks);
         let mut notes: Vec<String> = failing
             .iter()
             .map(|(check, detail)| format!("check `{check}` fails: {detail}"))
             .collect();
         let units = status.failed_units.clone().unwrap_or_default();
         notes.extend(units.iter().map(|unit| format!("{unit} has failed")));
+        notes.extend(by_hand(&drift));
         let pending = status.reboot_needed.clone().unwrap_or_default();
         if !pending.is_empty() {
             notes.push(format!("only the next boot brings: {}", pending.join(", ")));
@@ -120,12 +119,13 @@ impl Seen {
             entry.map_or_else(|| "-".into(), |entry| age(now, entry.registered)),
             entry.map_or_else(|| "-".into(), |entry| entry.by.clone()),
             entry.and_then(|entry| entry.commit.clone()).unwrap_or_else(|| "-".into()),
+            certificate(&checks).map_or_else(|| "-".into(), |days| format!("{days} d")),
             if healthy { "healthy".into() } else { "not healthy".into() },
         ];
         let code = if healthy { exit::DONE } else { exit::CHECK_FAILED };
         let json = json!({
             "host": name, "reached": true, "healthy": healthy, "status": raw,
-            "checks": checks["checks"], "notes": notes,
+            "checks": checks["checks"], "drift": drift, "notes": notes,
         });
         Self { row: row.map(|cell| plain(&cell)), notes, json, code }
     }
@@ -137,6 +137,22 @@ fn failing(checks: &Value) -> Vec<(String, String)> {
     let text = |check: &Value, field: &str| check[field].as_str().unwrap_or_default().to_owned();
     let fails = all.iter().filter(|check| check["ok"] != true);
     fails.map(|check| (text(check, "name"), text(check, "detail"))).collect()
+}
+
+/// For how many days the certificate lasts that ends first, of those that are checked.
+fn certificate(checks: &Value) -> Option<u64> {
+    checks["checks"].as_array()?.iter().filter_map(|check| check["days_left"].as_u64()).min()
+}
+
+/// What somebody did to units, in words.
+fn by_hand(drift: &Value) -> Vec<String> {
+    let told = |field: &str, what: &str| -> Vec<String> {
+        let units = drift[field].as_array().map(Vec::as_slice).unwrap_or_default();
+        let units = units.iter().filter_map(Value::as_str);
+        units.map(|unit| format!("{unit} {what}")).collect()
+    };
+    let started = told("started", "was started by hand: nothing of the system asks for it");
+    [started, told("stopped", "was stopped by hand: the system asks for it")].concat()
 }
 
 fn show(session: &Session<'_>, seen: &[Seen]) {
@@ -181,6 +197,29 @@ mod tests {
         assert_eq!(age(400_000, 0), "4 d ago");
         assert_eq!(age(0, 5), "0 s ago");
         assert_eq!(age(180, 1), "2 min ago");
+    }
+
+    #[test]
+    fn the_certificate_that_ends_first_counts() {
+        let of = |days: &[Option<u64>]| {
+            let checks: Vec<Value> = days.iter().map(|days| json!({ "days_left": days })).collect();
+            certificate(&json!({ "checks": checks }))
+        };
+        assert_eq!(of(&[Some(80), None, Some(7)]), Some(7));
+        assert_eq!((of(&[None]), certificate(&json!(1))), (None, None));
+    }
+
+    #[test]
+    fn units_that_drifted_are_sentences() {
+        let told = by_hand(&json!({ "started": ["a.service"], "stopped": ["b.timer"] }));
+        assert_eq!(
+            told,
+            [
+                "a.service was started by hand: nothing of the system asks for it",
+                "b.timer was stopped by hand: the system asks for it",
+            ]
+        );
+        assert_eq!(by_hand(&json!(null)), [""; 0]);
     }
 
     #[test]

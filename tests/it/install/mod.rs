@@ -28,13 +28,23 @@ const IDENTITY: &str = "AGE-SECRET-KEY-OF-A-TEST\n";
 
 #[test]
 fn vm_a_stock_machine_comes_back_when_it_fails_and_then_becomes_the_host() {
-    let mut victim = Victim::start();
+    let mut victim = Victim::start("install", |_| Firmware::SeaBios, 2048);
     let stock = "uname -r; cat /proc/cmdline; stat -f -c %T /; findmnt -no SOURCE /";
     println!("stock: {}", victim.host.run(stock));
     assert_eq!(victim.host.run("test -e /nix && echo nix || true"), "");
     victim.is_asked_about();
     victim.fails_and_comes_back();
-    victim.becomes_the_host();
+    victim.write("nexus.test=1");
+    victim.becomes_the_host(&[]);
+}
+
+#[test]
+fn vm_a_small_machine_with_uefi_becomes_the_host() {
+    let mut victim = Victim::start("install-uefi", Bench::uefi, 1024);
+    assert_eq!(victim.host.run("test -d /sys/firmware/efi && echo uefi"), "uefi");
+    victim.write("nexus.test=1");
+    victim.becomes_the_host(&["--accept-new"]);
+    assert_eq!(victim.host.run("test -d /sys/firmware/efi && echo uefi"), "uefi");
 }
 
 /// The machine that is taken over, and somebody who does it.
@@ -47,16 +57,16 @@ struct Victim {
 }
 
 impl Victim {
-    fn start() -> Self {
+    fn start(name: &str, firmware: impl Fn(&Bench) -> Firmware, memory_mib: u32) -> Self {
         let (bench, home, key) = owner();
         write_scratch(&home.path().join("identity"), IDENTITY.as_bytes()).unwrap();
         let image = stock_image(&bench.store, home.path(), &key);
         let (accelerator, _) = Accelerator::best();
-        let mut hardware = Hardware::new(Firmware::SeaBios, accelerator);
-        hardware.memory_mib = 2048;
-        // QEMU is one of the tools that the lock of a host pins.
+        // QEMU and its firmware are among the tools that the lock of a host pins.
         bench.build("not yet", "128MiB", "");
-        let host = bench.start_hardware("install", &image, hardware);
+        let mut hardware = Hardware::new(firmware(&bench), accelerator);
+        hardware.memory_mib = memory_mib;
+        let host = bench.start_hardware(name, &image, hardware);
         let (network, _) = host.machine.network(0).unwrap();
         // The same card gets the same address each time, whatever runs there.
         let forward = network.forward(SocketAddr::from((lease_of(network), 22))).unwrap();
@@ -110,10 +120,9 @@ impl Victim {
         assert_eq!(self.host.run("cat /sys/kernel/kexec_loaded; ls /dev/shm"), "0");
     }
 
-    fn becomes_the_host(&mut self) {
+    fn becomes_the_host(&mut self, more: &[&str]) {
         let old_key = self.host.run("cut -d' ' -f2 /etc/ssh/ssh_host_ed25519_key.pub");
-        self.write("nexus.test=1");
-        let ran = self.install(&["--yes", "--return-after", "400"]).expect(0);
+        let ran = self.install(&[&["--yes", "--return-after", "400"], more].concat()).expect(0);
         let system = ran.stdout.trim().to_owned();
         ran.says(&format!("the host's SSH key: ssh-ed25519 {old_key}"));
         self.wait_for_last_boot();

@@ -1,5 +1,5 @@
 //! A stock Debian machine, to be taken over: Debian's packages configured by their own scripts, in an
-//! ordinary root file system that can be written to, with Debian's kernel, GRUB, and `BusyBox` in the initrd.
+//! ordinary root file system that can be written to, with Debian's kernel, GRUB or systemd-boot, and `BusyBox` in the initrd.
 //!
 //! Nothing of nexus-host is in it. The parts that make it come from our own pipeline: lock, packages,
 //! maintainer scripts, ext4, GRUB.
@@ -20,12 +20,13 @@ use nexus_host::image::plan::DiskPlan;
 use nexus_host::image::segment::{ImageTree, Source, image_tree};
 use nexus_host::lower::base::Base;
 use nexus_host::lower::compose::apply;
+use nexus_host::lower::tools::IMAGE;
 use nexus_host::store::{Sha256Digest, StorePath};
 use nexus_host::tree::manifest::path_from_text;
 use nexus_host::tree::{Entry, Manifest, Node, StoreFile, Tree, TreePath};
 
 use crate::support::Workspace;
-use crate::toolbox::{grub_core, tool_file};
+use crate::toolbox::{grub_core, tool_file, unpacked};
 
 /// What its owner once asked his provider for.
 const HOST: &str = r#"
@@ -73,6 +74,7 @@ const DIRECTORIES: [&str; 12] =
     ["boot", "dev", "home", "media", "mnt", "opt", "proc", "root", "run", "srv", "sys", "var"];
 const LINKS: [(&str, &str); 4] =
     [("bin", "usr/bin"), ("lib", "usr/lib"), ("lib64", "usr/lib64"), ("sbin", "usr/sbin")];
+const SYSTEMD_BOOT: &str = "usr/lib/systemd/boot/efi/systemd-bootx64.efi";
 const MTIME: u64 = 1_700_000_000;
 
 /// A disk image of the machine, in `directory`; `key` lets root in.
@@ -93,7 +95,15 @@ pub(crate) fn stock_image(store: &Store, directory: &Path, key: &str) -> PathBuf
     let busybox = store_bytes(store, &tree[&path("usr/bin/busybox")]);
     let kernel = input("package");
     let root = root_of(tree, key);
-    let esp = esp_tree(&menu(store, &kernel, busybox), MTIME).unwrap();
+    let mut files = unpacked(&lock, IMAGE, store).into_iter().map(|layer| layer.join(SYSTEMD_BOOT));
+    let systemd_boot = std::fs::read(files.find(|file| file.is_file()).unwrap()).unwrap();
+    let menu = BootMenu {
+        entries: BTreeMap::from([(1, entry(store, &kernel, busybox))]),
+        default: 1,
+        trial: None,
+        systemd_boot: Source::Bytes(systemd_boot),
+    };
+    let esp = esp_tree(&menu, MTIME).unwrap();
     let plan = "[disk]\nsize = \"minimum\"\n[esp]\nsize = \"64MiB\"\n[root]\nfree = \"512MiB\"\n";
     let boot_image = std::fs::read(tool_file("usr/lib/grub/i386-pc/boot.img")).unwrap();
     let core = grub_core(&lock, store);
@@ -176,7 +186,8 @@ fn root_of(tree: Tree, key: &str) -> ImageTree {
     root
 }
 
-fn menu(store: &Store, kernel: &StorePath, busybox: Vec<u8>) -> BootMenu {
+/// Debian's kernel, with what finds the root file system.
+fn entry(store: &Store, kernel: &StorePath, busybox: Vec<u8>) -> BootEntry {
     let real = store.real_path(kernel).join("data");
     let version = only_name(&real.join("usr/lib/modules"));
     let module = format!("usr/lib/modules/{version}/kernel/drivers/block/virtio_blk.ko.xz");
@@ -193,15 +204,13 @@ fn menu(store: &Store, kernel: &StorePath, busybox: Vec<u8>) -> BootMenu {
         digest: Sha256Digest::of(&bytes),
         source: Source::Bytes(bytes),
     };
-    let entry = BootEntry {
+    BootEntry {
         number: 1,
         title: "Debian GNU/Linux".into(),
         kernel: file(std::fs::read(real.join(format!("boot/vmlinuz-{version}"))).unwrap()),
         initrd: file(initrd),
         options: "root=/dev/vda3 rw console=tty0 console=ttyS0,115200n8 quiet".into(),
-    };
-    let systemd_boot = Source::Bytes(Vec::new());
-    BootMenu { entries: BTreeMap::from([(1, entry)]), default: 1, trial: None, systemd_boot }
+    }
 }
 
 fn only_name(directory: &Path) -> String {

@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 use super::leaks::{Values, expect_nowhere, plain_values};
 use super::programs::{self, PACKAGES, PROGRAMS, RENEWED, RESTARTED, UNTOUCHED};
 use super::tailnet::{self, TAILNET};
+use super::traefik::{self, TRAEFIK};
 use crate::bench::{BYSTANDERS, Bench, Host, LONG};
-use crate::support::Ran;
+use crate::support::{Ran, given_program};
 use crate::vendor::Vendor;
 
 /// What is added to vps1: a secret for each way of use, and for each a unit that uses it alone.
@@ -56,18 +57,24 @@ struct Keeper<'b> {
     bench: &'b Bench,
     /// Serves while the host is built.
     vendor: Vendor,
+    has_traefik: bool,
     said: RefCell<String>,
 }
 
 impl<'b> Keeper<'b> {
     /// With an identity of his own, one for the host, and all secrets set.
     fn new(bench: &'b Bench) -> Self {
-        let keeper = Self { bench, vendor: tailnet::vendor(), said: RefCell::default() };
+        let traefik = given_program("traefik");
+        let others = traefik.as_ref().map(|file| ("usr/bin/traefik", &**file));
+        let vendor = tailnet::vendor(others.as_slice());
+        let has_traefik = traefik.is_some();
+        let keeper = Self { bench, vendor, has_traefik, said: RefCell::default() };
         keeper.new_identity("person.txt");
         let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("hosts/vps1.toml");
         let text = std::fs::read_to_string(file).unwrap();
         assert!(text.contains(PACKAGES.0), "vps1 is another host now");
         let text = text.replacen(PACKAGES.0, PACKAGES.1, 1) + SECRETS + PROGRAMS + TAILNET;
+        let text = text + if has_traefik { TRAEFIK } else { "" };
         let text = text + &keeper.vendor.source(&bench.workspace);
         bench.workspace.write("hosts/vps1.toml", &text);
         keeper.secrets(&["add-host", "vps1", "--out", "host.txt"], "");
@@ -187,6 +194,9 @@ fn vm_a_changed_secret_touches_its_users_and_no_value_is_anywhere_else() {
     assert!(host.run(&format!("cat {url}")).contains("the%20old%20password"));
     let reloaded = host.run(&format!("cat {file}"));
     programs::expect_in_use(&mut host, None);
+    if keeper.has_traefik {
+        traefik::expect_login(&mut host);
+    }
     let old = host.run("readlink /run/secrets");
     host.import_up_to(&bench, &first, &second, IMPORT_BYTES_MAX);
     let before = invocations(&mut host);

@@ -7,6 +7,7 @@ pub(crate) mod leaks;
 mod machine;
 mod programs;
 mod tailnet;
+mod traefik;
 
 use std::io::Write as _;
 use std::process::Stdio;

@@ -164,17 +164,24 @@ fn expect_container(host: &mut Host) {
 }
 
 fn expect_site(host: &mut Host, old: Option<&str>) {
-    let mut status = |folder: &str| {
-        let login = format!("printf 'user = \"me:%s\"' \"$(cat {folder}/site/password)\"");
-        let curl = "curl -s -K - -o /dev/null -w '%{http_code}' -H 'Host: closed.example.org'";
-        host.run(&format!("{login} | {curl} http://127.0.0.1/"))
-    };
-    assert_eq!(status("/run/secrets"), "200");
+    let at = ("closed.example.org", 80, "site/password");
+    assert_eq!(login_status(host, at, "/run/secrets"), "200");
     if let Some(old) = old {
-        assert_eq!(status(old), "401", "the old password still opens the site");
+        assert_eq!(login_status(host, at, old), "401", "the old password still opens the site");
     }
     let status = "curl -s -o /dev/null -w '%{http_code}' -H 'Host: closed.example.org'";
     assert_eq!(host.run(&format!("{status} http://127.0.0.1/")), "401");
+}
+
+/// What a site of a port answers to `me`, whose password lies in a folder.
+pub(super) fn login_status(
+    host: &mut Host,
+    (site, port, secret): (&str, u16, &str),
+    folder: &str,
+) -> String {
+    let login = format!("printf 'user = \"me:%s\"' \"$(cat {folder}/{secret})\"");
+    let curl = format!("curl -s -K - -o /dev/null -w '%{{http_code}}' -H 'Host: {site}'");
+    host.run(&format!("{login} | {curl} http://127.0.0.1:{port}/"))
 }
 
 #[track_caller]

@@ -75,18 +75,17 @@ credentials = { key = { secret = "net/key" } }
 "#;
 const TAILSCALE: &str = "tailscale --socket=/var/lib/tailscaled/socket";
 
-/// The archive that has it.
-pub(super) fn vendor() -> Vendor {
+/// The archive that has it, and some other programs, by their path in the package.
+pub(super) fn vendor(others: &[(&str, &Path)]) -> Vendor {
     let folder = programs();
-    let file = |name: &str| folder.join(name);
-    Vendor::new(
-        CONTROL,
-        &[
-            ("usr/sbin/tailscaled", &file("tailscaled")),
-            ("usr/bin/tailscale", &file("tailscale")),
-            ("usr/sbin/tailscale-control", &file("control")),
-        ],
-    )
+    let [daemon, client, server] =
+        ["tailscaled", "tailscale", "control"].map(|name| folder.join(name));
+    let own = [
+        ("usr/sbin/tailscaled", &*daemon),
+        ("usr/bin/tailscale", &*client),
+        ("usr/sbin/tailscale-control", &*server),
+    ];
+    Vendor::new(CONTROL, &[&own, others].concat())
 }
 
 /// The real programs, and the server made of the module's own parts.
