@@ -71,7 +71,7 @@ impl Modules {
                 by_name.insert(module.name.clone(), module);
             }
         }
-        for (name, files) in user {
+        for (name, files) in user.iter().filter(|(name, files)| !is_built_in(name, files)) {
             let Some((module, replaces)) = load_module(name, files.clone(), problems) else {
                 continue;
             };
@@ -190,6 +190,15 @@ fn check_files(
         let reason = "expected one of them beside this file";
         problems.push(Diagnostic::error(Code::ModuleFile, message, place, reason));
     }
+}
+
+/// Whether a module of a workspace is the built-in one, as in the folder of this project, which is a workspace too.
+fn is_built_in(name: &str, files: &ModuleFiles) -> bool {
+    let same = |built_in: &[(&str, &str)]| {
+        let own = files.iter().map(|(file, text)| (file.as_str(), text.as_str()));
+        own.eq(built_in.iter().copied())
+    };
+    BUILT_IN.iter().any(|(built_in, files)| *built_in == name && same(files))
 }
 
 fn override_problem(module: &Module, built_in: bool, replaces: bool) -> Option<Diagnostic> {

@@ -47,6 +47,14 @@ fn a_good_host_is_good() {
 }
 
 #[test]
+fn the_folder_of_this_project_is_a_workspace() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let mut command = plain_command(program());
+    command.args(["-C", root, "check"]);
+    Ran::of(command).expect(0);
+}
+
+#[test]
 fn all_problems_come_at_once_with_their_lines() {
     let workspace = Workspace::with_host(
         "web",

@@ -216,8 +216,16 @@ impl Site {
         assert!(status.stdout.contains("is known to be bad"), "{}", status.stdout);
         let json = run(self, &["status", "vps1", "--json"]).expect(0).json();
         assert_eq!(json["hosts"][0]["healthy"], true, "{json:#}");
-        let nothing = serde_json::json!({ "started": [], "stopped": [] });
-        assert_eq!(json["hosts"][0]["drift"], nothing, "{json:#}");
+        let drift = &json["hosts"][0]["drift"];
+        assert_eq!(drift["stopped"], serde_json::json!([]), "{json:#}");
+        // What watches all processes, and what it must find.
+        let started: Vec<&str> = drift["started"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|unit| unit.as_str().unwrap())
+            .collect();
+        assert!(started.len() == 2 && started.contains(&"watch.service"), "{json:#}");
         self.host.run("systemd-run -q -u by-hand sleep 1000; systemctl stop systemd-timesyncd");
         let status = run(self, &["status", "vps1"]).expect(0).stdout;
         assert!(status.contains("vps1: by-hand.service was started by hand"), "{status}");

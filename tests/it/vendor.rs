@@ -11,12 +11,14 @@ use crate::toolbox::{Tool, tool};
 
 /// A package which needs one of Debian's.
 const HELLO: &str = "Package: vendor-hello
-Version: 1.0-1
+Version: VERSION
 Architecture: amd64
 Maintainer: Vendor <vendor@example.org>
 Depends: busybox-static
 Description: what a vendor sells
 ";
+/// Stands for its version.
+const VERSION: &str = "VERSION";
 /// What all its files are dated, so that the same files are the same package.
 const DATE: &str = "1767225600";
 const INDEX: &str = "dists/stable/main/binary-amd64/Packages";
@@ -104,10 +106,10 @@ impl Vendor {
     }
 }
 
-/// One that sells a greeting.
-fn greeting() -> Vendor {
+/// One that sells a greeting of this version.
+fn greeting(version: &str) -> Vendor {
     let file = tempfile::NamedTempFile::new().unwrap();
-    Vendor::new(HELLO, &[("usr/share/vendor/hello", file.path())])
+    Vendor::new(&HELLO.replace(VERSION, version), &[("usr/share/vendor/hello", file.path())])
 }
 
 /// A host that wants its package.
@@ -120,7 +122,7 @@ fn host_of(vendor: &Vendor) -> Workspace {
 
 #[test]
 fn a_vendors_packages_come_like_debians() {
-    let vendor = greeting();
+    let vendor = greeting("1.0-1");
     let workspace = host_of(&vendor);
     let built = workspace.run(&["build", "small", "--json"]).expect(0).json();
     let lock = std::fs::read_to_string(workspace.path().join("hosts/small.lock")).unwrap();
@@ -137,7 +139,10 @@ fn a_vendors_packages_come_like_debians() {
 
 #[test]
 fn a_vendors_archive_that_another_key_signed_is_refused() {
-    let vendor = greeting();
+    // A new one each time: an index that is known by its digest is not asked for again.
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
+    let version = format!("1.0-{now}");
+    let vendor = greeting(&version);
     let workspace = host_of(&vendor);
     vendor.new_key("other.pgp");
     let other = std::fs::read_to_string(vendor.path("other.pgp")).unwrap();
@@ -149,7 +154,7 @@ fn a_vendors_archive_that_another_key_signed_is_refused() {
     // An index that is not the signed one.
     let workspace = host_of(&vendor);
     let index = std::fs::read_to_string(vendor.path(INDEX)).unwrap();
-    vendor.write(INDEX, index.replace("1.0-1", "1.0-2").as_bytes());
+    vendor.write(INDEX, index.replace("1.0-", "1.1-").as_bytes());
     workspace.run(&["lock", "small"]).expect(3).says("vendor").says("its bytes are wrong");
     assert!(!workspace.path().join("hosts/small.lock").exists());
 }

@@ -208,6 +208,18 @@ fn replacing_a_built_in_module_must_be_said() {
 }
 
 #[test]
+fn a_copy_of_a_built_in_module_is_that_module() {
+    let owned = |(name, files): &(&str, &[(&str, &str)])| {
+        let files = files.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned()));
+        ((*name).to_owned(), files.collect())
+    };
+    let user: UserModules = BUILT_IN.iter().map(owned).collect();
+    let mut problems = Problems::default();
+    assert_eq!(Modules::load(&user, &mut problems).by_name.len(), BUILT_IN.len());
+    assert!(problems.is_empty());
+}
+
+#[test]
 fn a_module_has_templates_and_nothing_else() {
     let files = [("module.toml", MODULE), ("run.sh", "rm -rf /"), ("../x.tera", "")];
     let files = files.map(|(name, text)| (name.to_owned(), text.to_owned()));

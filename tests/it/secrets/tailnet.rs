@@ -22,13 +22,21 @@ Description: joins machines to a network
 const SERVER: &str = r#"package main
 
 import (
+	"context"
+	"crypto/tls"
 	"log"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 
+	"tailscale.com/derp/derpserver"
+	"tailscale.com/net/stunserver"
 	"tailscale.com/tailcfg"
 	"tailscale.com/tstest/integration/testcontrol"
+	"tailscale.com/types/key"
+	"tailscale.com/types/logger"
 )
 
 func main() {
@@ -38,10 +46,29 @@ func main() {
 	}
 	server := &testcontrol.Server{
 		ExplicitBaseURL: "http://" + os.Args[1],
-		DERPMap:         &tailcfg.DERPMap{},
+		DERPMap:         relay(),
 		RequireAuthKey:  strings.TrimSpace(string(key)),
 	}
 	log.Fatal(http.ListenAndServe(os.Args[1], server))
+}
+
+// Clients count as connected once they reach one.
+func relay() *tailcfg.DERPMap {
+	relay := httptest.NewUnstartedServer(derpserver.Handler(derpserver.New(key.NewNode(), logger.Discard)))
+	relay.Config.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){}
+	relay.StartTLS()
+	stun := stunserver.New(context.Background())
+	if err := stun.Listen("127.0.0.1:0"); err != nil {
+		log.Fatal(err)
+	}
+	go stun.Serve()
+	node := &tailcfg.DERPNode{
+		Name: "1", RegionID: 1, HostName: "127.0.0.1", IPv4: "127.0.0.1", IPv6: "none",
+		DERPPort: relay.Listener.Addr().(*net.TCPAddr).Port, STUNPort: stun.LocalAddr().(*net.UDPAddr).Port,
+		STUNTestIP: "127.0.0.1", InsecureForTests: true,
+	}
+	region := &tailcfg.DERPRegion{RegionID: 1, RegionCode: "test", Nodes: []*tailcfg.DERPNode{node}}
+	return &tailcfg.DERPMap{Regions: map[int]*tailcfg.DERPRegion{1: region}}
 }
 "#;
 /// What is added to vps1: the server, the program, and a unit that joins.
@@ -69,7 +96,7 @@ user = "root"
 requires = ["tailscaled.service", "net-control.service"]
 exec = [
     "/usr/bin/tailscale", "--socket=/var/lib/tailscaled/socket", "up", "--login-server=http://127.0.0.1:8090",
-    "--force-reauth", "--auth-key=file:/run/credentials/net-join.service/key",
+    "--force-reauth", "--auth-key=file:/run/credentials/net-join.service/key", "--timeout=2m",
 ]
 credentials = { key = { secret = "net/key" } }
 "#;
@@ -90,16 +117,22 @@ pub(super) fn vendor(others: &[(&str, &Path)]) -> Vendor {
 
 /// The real programs, and the server made of the module's own parts.
 fn programs() -> PathBuf {
-    go::built(&format!("tailscale-{VERSION}"), |folder: &Path| {
+    let built = go::built(&format!("tailscale-{VERSION}"), |folder: &Path| {
         let write = |path: &str, text: &str| {
-            nexus_host::exec::files::write_scratch(&folder.join(path), text.as_bytes()).unwrap();
+            let path = folder.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            nexus_host::exec::files::write_atomic(&path, text.as_bytes()).unwrap();
         };
-        write("go.mod", &format!("module programs\n\nrequire tailscale.com v{VERSION}\n"));
+        write(
+            "go.mod",
+            &format!("module programs\n\ngo 1.26\n\nrequire tailscale.com v{VERSION}\n"),
+        );
         write("control/main.go", SERVER);
-        let build = "build -trimpath -ldflags=-s -tags=ts_omit_aws,ts_omit_kube -o . ./control";
+        let build = "build -trimpath -ldflags=-s -tags=ts_omit_aws,ts_omit_kube -o bin/ ./control";
         let programs = ["tailscale.com/cmd/tailscale", "tailscale.com/cmd/tailscaled"];
         build.split(' ').chain(programs).map(str::to_owned).collect()
-    })
+    });
+    built.join("bin")
 }
 
 /// It has joined with the key that lies in `/run/secrets`; with another one it cannot. `old` has the last one.
@@ -109,7 +142,7 @@ pub(super) fn expect_joined(host: &mut Host, old: Option<&str>) {
     host.machine.shell().wait_until_succeeds(&joined, LONG).unwrap();
     let key = old.map_or("/run/secrets/box/token".to_owned(), |old| format!("{old}/net/key"));
     let up =
-        format!("{TAILSCALE} up --login-server=http://127.0.0.1:8090 --force-reauth --timeout=60s");
+        format!("{TAILSCALE} up --login-server=http://127.0.0.1:8090 --force-reauth --timeout=2m");
     refuses(host, &format!("{up} --auth-key=file:{key}"), "invalid authkey");
     host.run(&format!("{up} --auth-key=file:/run/secrets/net/key"));
     host.machine.shell().wait_until_succeeds(&joined, LONG).unwrap();
