@@ -3,7 +3,7 @@
 //! `cargo bench --bench peer [-- SCENARIO…]`, as root, with mmdebstrap (a Debian package) installed. The
 //! scenarios are `small`, `big` (both: packages fetched before, scripts run), `small-delta`, `big-delta`
 //! (what maintainer scripts change is cached too) and `cold` (nothing fetched before, indexes included).
-//! Whole processes are timed; memory is the largest single process.
+//! Each run has a file system of its own. Whole processes are timed; memory is the largest single process.
 
 #![expect(
     clippy::print_stdout,
@@ -19,7 +19,7 @@ mod sets;
 
 use std::path::{Path, PathBuf};
 
-use measure::{Figures, Measured, measured};
+use measure::{Figures, FileSystem, Measured, measured};
 use nexus_host::exec::environment::Environment;
 use nexus_host::exec::fetch::mirrors;
 use nexus_host::exec::store::Store;
@@ -121,8 +121,9 @@ impl Bench {
         command
     }
 
-    /// mmdebstrap as root, which is its fastest way, to a tar; `archives` keeps what apt fetches.
-    fn peer(&self, set: &Set, archives: &Path, tar: &Path) -> std::process::Command {
+    /// mmdebstrap as root, which is its fastest way, to a tar; `archives` keeps what apt fetches, and it works in
+    /// `place`.
+    fn peer(&self, set: &Set, archives: &Path, place: &Path) -> std::process::Command {
         let mut command = std::process::Command::new("mmdebstrap");
         let archives = archives.display();
         command
@@ -135,8 +136,9 @@ impl Bench {
             ))
             .arg("--customize-hook=umount \"$1\"/var/cache/apt/archives")
             .arg("trixie")
-            .arg(tar)
-            .arg(&self.mirror);
+            .arg(place.join("peer.tar"))
+            .arg(&self.mirror)
+            .env("TMPDIR", place);
         command
     }
 
@@ -144,21 +146,19 @@ impl Bench {
     fn fetch_all(&self, set: &Set) {
         let (cache, store) = (self.directory.join("cache"), self.directory.join("store"));
         measured(self.ours(set, &store, &cache, &["build", "bench", "--image", "raw"]));
-        measured(self.peer(set, &self.archives(set), &self.directory.join("peer.tar")));
+        measured(self.peer(set, &self.archives(set), &self.directory));
     }
 
     fn archives(&self, set: &Set) -> PathBuf {
         self.directory.join(format!("archives-{}", set.name))
     }
 
-    /// A store that has only what the maintainer scripts and helpers of `set` changed.
-    fn delta_store(&self, set: &Set) -> PathBuf {
-        let (full, template) = (self.directory.join("full"), self.directory.join("template"));
-        remove(&full);
-        remove(&template);
-        let cache = self.directory.join("cache");
-        measured(self.ours(set, &full, &cache, &["build", "bench"]));
-        let _absent = std::fs::remove_dir_all(full.join("nix/var/nix/gcroots"));
+    /// A store that has only what the maintainer scripts and helpers of `set` changed, on a file system of its own.
+    fn delta_store(&self, set: &Set) -> FileSystem {
+        let own = FileSystem::new(self.directory.join("template"));
+        let full = own.path().join("store");
+        measured(self.ours(set, &full, &self.directory.join("cache"), &["build", "bench"]));
+        std::fs::remove_dir_all(full.join("nix/var/nix/gcroots")).unwrap();
         std::fs::create_dir_all(full.join("nix/var/nix/gcroots")).unwrap();
         let store = Store::open(&full).unwrap();
         let names = std::fs::read_dir(full.join("nix/store")).unwrap();
@@ -171,14 +171,10 @@ impl Bench {
             .collect();
         assert!(keep.len() >= 3, "the deltas are there: {keep:?}");
         store.collect_garbage(&keep).unwrap();
-        drop(store);
-        std::fs::rename(full, &template).unwrap();
-        template
+        own
     }
 
     fn compare(&self, set: &Set, name: &str, least_ratio: f64, scenario: Scenario) -> Row {
-        let stores = self.directory.join("runs");
-        let tar = self.directory.join("peer.tar");
         let template = (scenario == Scenario::DeltaCached).then(|| self.delta_store(set));
         let (mut ours, mut peers, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         for run in 0..RUNS {
@@ -190,22 +186,20 @@ impl Bench {
             } else {
                 (self.directory.join("cache"), self.archives(set))
             };
-            // Removed at the end of all: ext4 does not use the inodes of a file again for some seconds, and
-            // looks for others one by one.
-            let store = stores.join(run.to_string());
-            std::fs::create_dir_all(&stores).unwrap();
+            let own = FileSystem::new(self.directory.join("ours"));
+            let store = own.path().join("store");
             if let Some(template) = &template {
-                measure::copy(template, &store);
+                measure::copy(&template.path().join("store"), &store);
             }
             let verb = ["build", "bench", "--image", "raw"];
             let our = measured(self.ours(set, &store, &cache, &verb));
-            let peer = measured(self.peer(set, &archives, &tar));
+            let theirs = FileSystem::new(self.directory.join("theirs"));
+            let peer = measured(self.peer(set, &archives, theirs.path()));
             eprintln!("{name} {run}: ours {our}, peer {peer}");
             ratios.push(peer.wall_seconds / our.wall_seconds);
             ours.push(our);
             peers.push(peer);
         }
-        remove(&stores);
         let (ours, peer) = (Measured(ours).median(), Measured(peers).median());
         Row { name: name.to_owned(), ours, peer, ratios, least_ratio }
     }

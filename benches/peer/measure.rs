@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Instant;
 
@@ -61,6 +61,59 @@ fn wait(process: u32) -> (ExitStatus, libc::rusage) {
 
 /// Copies a directory with all attributes; not timed.
 pub(crate) fn copy(from: &Path, to: &Path) {
-    let status = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
-    assert!(status.success(), "cp: {status}");
+    run(Command::new("cp").arg("-a").arg(from).arg(to));
+}
+
+/// A new ext4 of its own, mounted; gone when it is dropped.
+///
+/// ext4 does not use the inodes of removed files again for a minute and more, and looks for others one by one until
+/// then: on a file system where anything was removed before, whoever makes files pays for it. Source:
+/// `recently_deleted` in the kernel's `fs/ext4/ialloc.c`.
+pub(crate) struct FileSystem {
+    image: PathBuf,
+    place: PathBuf,
+}
+
+impl FileSystem {
+    const BYTES: u64 = 16 << 30;
+
+    /// Makes one, mounted at `place`.
+    pub(crate) fn new(place: PathBuf) -> Self {
+        let image = place.with_extension("ext4");
+        let new = Self { image, place };
+        new.unmount();
+        std::fs::create_dir_all(&new.place).unwrap();
+        let file = std::fs::File::create(&new.image).unwrap();
+        file.set_len(Self::BYTES).unwrap();
+        run(Command::new("mkfs.ext4")
+            .args(["-q", "-F", "-E", "lazy_itable_init=0"])
+            .arg(&new.image));
+        run(Command::new("mount").args(["-o", "loop"]).arg(&new.image).arg(&new.place));
+        new
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.place
+    }
+
+    /// Also one that an earlier run left, because it was stopped.
+    fn unmount(&self) {
+        let mounted = Command::new("mountpoint").arg("-q").arg(&self.place).status().unwrap();
+        if mounted.success() {
+            run(Command::new("umount").arg(&self.place));
+        }
+        let _absent = std::fs::remove_file(&self.image);
+    }
+}
+
+impl Drop for FileSystem {
+    fn drop(&mut self) {
+        self.unmount();
+    }
+}
+
+fn run(command: &mut Command) {
+    let status =
+        command.status().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+    assert!(status.success(), "{command:?}: {status}");
 }
