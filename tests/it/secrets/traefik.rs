@@ -5,7 +5,7 @@
 use super::programs::login_status;
 use crate::bench::Host;
 
-/// What is added to vps1. Sources: "Install Configuration", "File" and "BasicAuth" of Traefik's reference, version 3.
+/// What is added to vps1. Sources: "Install Configuration", "File" and "`BasicAuth`" of Traefik's reference, version 3.
 pub(super) const TRAEFIK: &str = r#"
 [secrets.values."edge/password"]
 generate = "alnum:32"
