@@ -13,7 +13,7 @@ use crate::switch::{Activity, Observed, suffix};
 const KINDS: [&str; 4] = ["path", "service", "socket", "timer"];
 /// Links from a unit to those that brought it, and the name under which the message bus starts it. Sources:
 /// "Mapping of unit properties to their inverses" in systemd.unit(5), `BusName=` in systemd.service(5).
-const BROUGHT_BY: [&str; 8] = [
+const BROUGHT_BY: &[&str] = &[
     "WantedBy",
     "RequiredBy",
     "UpheldBy",
@@ -25,10 +25,13 @@ const BROUGHT_BY: [&str; 8] = [
 ];
 /// What tells whether a unit that does not run has run: one that ends by itself is done, and one whose conditions
 /// do not hold never began.
-const HAS_RUN: [&str; 2] = ["Type", "ConditionResult"];
+const HAS_RUN: &[&str] = &["Type", "ConditionResult"];
 /// How the names of units begin that programs start, not people: systemd-logind for whoever logs in, and the agent.
 const OF_PROGRAMS: [&str; 6] =
     ["autovt@", "user@", "user-runtime-dir@", "nexus-activate-", "nexus-dead-", "nexus-return-"];
+
+/// Properties of a unit by name.
+type Properties = BTreeMap<String, String>;
 
 /// Units that are not as the system says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -50,28 +53,23 @@ pub fn look(places: &Places) -> Result<Drift, AgentError> {
     for (name, by) in Tree::generated(places.at("")).wanted() {
         wanted.entry(name).or_default().extend(by);
     }
-    let unasked = unasked(&observed, &wanted);
-    let silent = silent(&observed, &wanted);
-    let (brought, has_run) = (
-        service_manager::properties(&unasked, &BROUGHT_BY)?,
-        service_manager::properties(&silent, &HAS_RUN)?,
-    );
-    let is_set =
-        |of: &BTreeMap<String, String>, name: &str| of.get(name).is_some_and(|v| !v.is_empty());
-    let by_nobody = |unit: &String| {
-        let known = brought.get(unit);
-        known.is_some_and(|of| !BROUGHT_BY.iter().any(|name| is_set(of, name)))
+    let (unasked, silent) = (unasked(&observed, &wanted), silent(&observed, &wanted));
+    // One question for all: starting the program costs more than what it answers.
+    let asked = unasked.union(&silent).cloned().collect();
+    let known = service_manager::properties(&asked, &[BROUGHT_BY, HAS_RUN].concat())?;
+    let of = |units: BTreeSet<String>, is: fn(&Properties) -> bool| {
+        units.into_iter().filter(|unit| known.get(unit).is_some_and(is)).collect()
     };
-    let ran = |unit: &String| {
-        let has = |name: &str, value: &str| {
-            has_run.get(unit).is_some_and(|of| of.get(name).is_some_and(|found| found == value))
-        };
-        has("ConditionResult", "yes") && !has("Type", "oneshot")
-    };
-    Ok(Drift {
-        started: unasked.into_iter().filter(by_nobody).collect(),
-        stopped: silent.into_iter().filter(ran).collect(),
-    })
+    Ok(Drift { started: of(unasked, is_brought_by_nobody), stopped: of(silent, has_run) })
+}
+
+fn is_brought_by_nobody(unit: &Properties) -> bool {
+    BROUGHT_BY.iter().all(|name| unit.get(*name).is_none_or(String::is_empty))
+}
+
+fn has_run(unit: &Properties) -> bool {
+    let is = |name: &str, value: &str| unit.get(name).is_some_and(|found| found == value);
+    is("ConditionResult", "yes") && !is("Type", "oneshot")
 }
 
 /// Units that run and that no link of the system wants.

@@ -290,7 +290,8 @@ fn crash(host: &mut Host) -> String {
 /// What crashes say, once the dump of something harmless shows that dumps that there are have been written.
 fn crashed(host: &mut Host, crashes: &str) -> String {
     let harmless = "sleep 600 & sleep 0.5; kill -ABRT $!; wait $! || true";
-    let all = format!("exec 2>&1; ulimit -c unlimited; {crashes}; {harmless}");
+    let old = "rm -f /var/tmp/core.sleep.*";
+    let all = format!("{old}; exec 2>&1; ulimit -c unlimited; {crashes}; {harmless}");
     let said = host.machine.shell().run(&all, LONG).unwrap();
     assert_eq!(said.status, 0, "{}", said.text());
     let wait = "test -n \"$(find /var/tmp -name 'core.sleep.*' -size +4k)\"";
