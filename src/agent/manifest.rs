@@ -17,6 +17,8 @@ const BYTES_MAX: u64 = 64 << 20;
 pub struct Manifest {
     /// What the owner of the host allows a change to do.
     pub deploy: Allowed,
+    /// Names of the backups that the host makes.
+    pub backups: Vec<String>,
     checks: Vec<Check>,
 }
 

@@ -1,10 +1,13 @@
 //! What there is to say about a host, as one JSON object.
 
+use std::time::UNIX_EPOCH;
+
 use serde_json::{Value, json};
 
 use super::boot_files::BootFiles;
 use super::error::AgentError;
 use super::lock::{Lock, Locked};
+use super::manifest::Manifest;
 use super::observation::facts;
 use super::places::{Places, shown};
 use super::service_manager;
@@ -15,6 +18,8 @@ use crate::exec::files::read_limited;
 use crate::generation::{Generations, Verdict};
 use crate::store::StorePath;
 
+/// Where each backup leaves a file when it is done; see `modules/backups`.
+const BACKUPS: &str = "var/lib/nexus-host/backups";
 /// Version of the form: raised when a field changes its meaning.
 const FORMAT: u32 = 1;
 
@@ -72,6 +77,7 @@ pub fn status(places: &Places) -> Result<Value, AgentError> {
         "generations": generations_json(&generations),
         "failed_units": failed,
         "reboot_needed": running.map(|running| reboot_needed(places, &booted, running)),
+        "backups": running.and_then(|running| backups(places, running)),
         "free_bytes": free_bytes(places),
         "esp_free_bytes": BootFiles::load(places).free_bytes,
     }))
@@ -86,6 +92,18 @@ fn reboot_needed(places: &Places, booted: &StorePath, running: &StorePath) -> Ve
         ("arguments", was.arguments != is.arguments),
     ];
     differences.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+}
+
+/// The backups that the running system makes, with the time of the last success in seconds since 1970.
+fn backups(places: &Places, running: &StorePath) -> Option<Value> {
+    let names = Manifest::load(places, running).ok()?.backups;
+    let last = |name: &str| {
+        let done = places.at(BACKUPS).join(name).metadata().ok()?.modified().ok()?;
+        Some(done.duration_since(UNIX_EPOCH).ok()?.as_secs())
+    };
+    // A name is the last part of a path and nothing else.
+    let names = names.iter().filter(|name| !name.contains(['/', '.']));
+    Some(names.map(|name| json!({ "name": name, "last": last(name) })).collect())
 }
 
 fn text(places: &Places, place: &str) -> Option<String> {

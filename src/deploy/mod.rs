@@ -29,5 +29,5 @@ pub use copy::{Copied, copy};
 pub use difference::{Difference, Manifest};
 pub use error::{DeployError, Fate};
 pub use outside::{Outcome as OutsideOutcome, OutsideCheck};
-pub use reply::{Event, GenerationReply, PlanReply, Status, TrialReply, plain};
+pub use reply::{BackupReply, Event, GenerationReply, PlanReply, Status, TrialReply, plain};
 pub use rollout::{Batch, Rollout, RolloutError};

@@ -32,8 +32,19 @@ pub struct Status {
     pub failed_units: Option<Vec<String>>,
     /// What of the running system only the next boot brings.
     pub reboot_needed: Option<Vec<String>>,
+    /// Backups that the running system makes; none of an agent that does not tell.
+    pub backups: Option<Vec<BackupReply>>,
     /// Bytes free for store paths.
     pub free_bytes: Option<u64>,
+}
+
+/// A backup that a host makes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct BackupReply {
+    /// Its name.
+    pub name: String,
+    /// When it was last done, in seconds since 1970; none when it never was.
+    pub last: Option<u64>,
 }
 
 /// A generation that is named by its number, when it is in the history.

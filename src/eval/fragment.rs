@@ -44,6 +44,7 @@ pub(super) struct Fragment {
     pub(super) routes: Vec<(String, Traced<Route>)>,
     pub(super) interfaces: Vec<(String, Traced<Interface>)>,
     pub(super) checks: Vec<(String, Traced<Check>)>,
+    pub(super) backups: Vec<(String, Traced<()>)>,
     pub(super) sysctl: Vec<(String, Traced<String>)>,
     pub(super) kernel_arguments: Vec<Traced<String>>,
     pub(super) kernel_modules: Vec<(String, Traced<()>)>,
@@ -143,6 +144,7 @@ impl Stage<'_> {
                 let check = traced(self.health_check(item)?, origin);
                 fragment.checks.push((name("name"), check));
             }
+            "backups" => fragment.backups.push((name("name"), traced((), origin))),
             "sysctl" => fragment.sysctl.push((name("key"), traced(name("value"), origin))),
             "kernel_arguments" => fragment.kernel_arguments.push(traced(name("argument"), origin)),
             "kernel_modules" => fragment.kernel_modules.push((name("name"), traced((), origin))),

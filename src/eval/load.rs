@@ -128,6 +128,7 @@ fn start(spec: &HostSpec, problems: &mut Problems) -> System {
         routes: BTreeMap::new(),
         interfaces: BTreeMap::new(),
         checks: BTreeMap::new(),
+        backups: BTreeMap::new(),
         sysctl: BTreeMap::new(),
         kernel_arguments: Vec::new(),
         kernel_modules: BTreeMap::new(),

@@ -27,6 +27,7 @@ impl System {
         }
         put_all(&mut self.interfaces, fragment.interfaces, "interface", problems);
         put_all(&mut self.checks, fragment.checks, "check", problems);
+        put_all(&mut self.backups, fragment.backups, "backup", problems);
         put_all(&mut self.sysctl, fragment.sysctl, "kernel parameter", problems);
         for argument in fragment.kernel_arguments {
             match self.kernel_arguments.iter_mut().find(|have| have.value == argument.value) {

@@ -53,6 +53,8 @@ pub struct System {
     pub interfaces: BTreeMap<String, Traced<Interface>>,
     /// What must hold on the running machine; by name.
     pub checks: BTreeMap<String, Traced<Check>>,
+    /// Backups that it makes; by name.
+    pub backups: BTreeMap<String, Traced<()>>,
     /// Kernel parameters set at run time, `net.ipv4.ip_forward` and its value.
     pub sysctl: BTreeMap<String, Traced<String>>,
     /// Words for the kernel's command line, in order.

@@ -6,6 +6,7 @@ use super::*;
 use crate::diag::{Look, Source, render};
 use crate::spec::{ModuleFiles, UserModules};
 
+mod backups;
 mod hostile;
 mod hosts;
 mod modules;

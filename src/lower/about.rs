@@ -41,6 +41,7 @@ pub fn about(system: &System, lock: &Lock) -> String {
         "kernel": system.kernel,
         "ports": ports,
         "checks": checks,
+        "backups": system.backups.keys().collect::<Vec<_>>(),
         "deploy": system.deploy.policy,
         "units": units,
         "packages": packages,

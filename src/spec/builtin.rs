@@ -9,6 +9,7 @@ macro_rules! module {
 
 /// Name and files (name, text) of each built-in module, sorted; a test compares it with `modules/`.
 pub const BUILT_IN: &[(&str, &[(&str, &str)])] = &[
+    module!("backups": "backup.service.tera" "backup.sh.tera" "backup.timer.tera" "contribute.toml.tera" "environment.tera" "module.toml" "restic.tera" "restore.service.tera"),
     module!("checks": "contribute.toml.tera" "module.toml"),
     module!("files": "contribute.toml.tera" "module.toml"),
     module!("firewall": "consume.toml.tera" "contribute.toml.tera" "module.toml" "nftables.tera"),

@@ -9,14 +9,14 @@ use crate::cli::hosts;
 use crate::cli::report::Failure;
 use crate::cli::session::Session;
 use crate::cli::workspace::Workspace;
-use crate::deploy::{self, Agent, plain};
+use crate::deploy::{self, Agent, BackupReply, plain};
 
 /// Machines that are asked at the same time.
 const PARALLEL: usize = 20;
 /// Titles of the table.
 const TITLES: [&str; COLUMNS] =
-    ["HOST", "GENERATION", "SINCE", "BY", "COMMIT", "CERTIFICATE", "STATE"];
-const COLUMNS: usize = 7;
+    ["HOST", "GENERATION", "SINCE", "BY", "COMMIT", "BACKUP", "CERTIFICATE", "STATE"];
+const COLUMNS: usize = 8;
 
 /// What is known about one machine.
 struct Seen {
@@ -119,6 +119,7 @@ impl Seen {
             entry.map_or_else(|| "-".into(), |entry| age(now, entry.registered)),
             entry.map_or_else(|| "-".into(), |entry| entry.by.clone()),
             entry.and_then(|entry| entry.commit.clone()).unwrap_or_else(|| "-".into()),
+            backup(status.backups.as_deref().unwrap_or_default(), now),
             certificate(&checks).map_or_else(|| "-".into(), |days| format!("{days} d")),
             if healthy { "healthy".into() } else { "not healthy".into() },
         ];
@@ -142,6 +143,16 @@ fn failing(checks: &Value) -> Vec<(String, String)> {
 /// For how many days the certificate lasts that ends first, of those that are checked.
 fn certificate(checks: &Value) -> Option<u64> {
     checks["checks"].as_array()?.iter().filter_map(|check| check["days_left"].as_u64()).min()
+}
+
+/// When the backup was done that is the oldest, of those that the host makes.
+fn backup(all: &[BackupReply], now_seconds: u64) -> String {
+    // Never is before any time.
+    match all.iter().map(|backup| backup.last).min() {
+        None => "-".into(),
+        Some(None) => "never".into(),
+        Some(Some(oldest)) => age(now_seconds, oldest),
+    }
 }
 
 /// What somebody did to units, in words.
@@ -207,6 +218,17 @@ mod tests {
         };
         assert_eq!(of(&[Some(80), None, Some(7)]), Some(7));
         assert_eq!((of(&[None]), certificate(&json!(1))), (None, None));
+    }
+
+    #[test]
+    fn the_oldest_backup_counts() {
+        let of = |times: &[Option<u64>]| {
+            let all = times.iter().map(|last| BackupReply { name: "a".into(), last: *last });
+            backup(&all.collect::<Vec<_>>(), 100)
+        };
+        assert_eq!(of(&[Some(90), Some(60)]), "40 s ago");
+        assert_eq!(of(&[Some(90), None]), "never");
+        assert_eq!(of(&[]), "-");
     }
 
     #[test]

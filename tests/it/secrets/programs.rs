@@ -7,20 +7,19 @@ use crate::bench::{Host, LONG};
 /// What is added to vps1: four programs, each with a secret of its own.
 pub(super) const PROGRAMS: &str = r#"
 # restic reads its password from a credential.
-[secrets.values."backup/password"]
-generate = "alnum:32"
-never_rotate = true
-[units.backup]
-packages = ["restic"]
+[units.keeper]
 type = "oneshot"
 remain_after_exit = true
-exec = ["/bin/sh", "-ec", "restic cat config || restic init; restic backup /usr/share/vps1"]
-credentials = { password = { secret = "backup/password" } }
+exec = ["/bin/sh", "-ec", "test -e note || echo kept >note"]
+working_directory = "/var/lib/keeper"
 state = true
-[units.backup.environment]
-RESTIC_REPOSITORY = "/var/lib/backup/repository"
-RESTIC_PASSWORD_FILE = "/run/credentials/backup.service/password"
-RESTIC_CACHE_DIR = "/tmp"
+[backups.daily]
+repository = "/var/lib/repository"
+password = { secret = "backup/password" }
+paths = ["/var/lib/keeper"]
+exclude = ["*.tmp"]
+prepare = ["/usr/bin/touch", "/var/lib/keeper/dump", "/var/lib/keeper/dump.tmp"]
+units = ["keeper.service"]
 
 # A role's password is set from a credential, and its client takes the same secret from its environment.
 [secrets.values."db/password"]
@@ -119,15 +118,15 @@ pub(super) const RESTARTED: [&str; 5] = [
 ];
 /// Units that know no secret, or one that stays.
 pub(super) const UNTOUCHED: [&str; 5] = [
-    "backup.service",
     "box-image.service",
+    "keeper.service",
     "postgres-cluster.service",
     "postgres.service",
     "tailscaled.service",
 ];
 
 const PSQL: &str = "/usr/lib/postgresql/17/bin/psql -X -h 127.0.0.1 -U app -c 'SELECT 1' postgres";
-const RESTIC: &str = "restic --no-cache -r /var/lib/backup/repository";
+const RESTIC: &str = "restic --no-cache -r /var/lib/repository";
 
 /// Each program uses the value that lies in `/run/secrets`, and no other; `old` has values that were renewed.
 pub(super) fn expect_in_use(host: &mut Host, old: Option<&str>) {
@@ -137,13 +136,27 @@ pub(super) fn expect_in_use(host: &mut Host, old: Option<&str>) {
     expect_joined(host, old);
 }
 
-/// The repository opens with the password, has what was backed up, and opens with no other.
+/// The repository opens with the password and with no other; what was backed up comes back once, when it is asked for.
 pub(super) fn expect_backup(host: &mut Host) {
-    let with = format!("{RESTIC} --password-file /run/secrets/backup/password");
-    host.run(&format!("{with} restore latest --target /run/restored"));
-    host.run("cmp /run/restored/usr/share/vps1/index.html /usr/share/vps1/index.html");
+    let told = |host: &mut Host| host.json("status --json")["backups"].clone();
+    assert_eq!(told(host), serde_json::json!([{ "name": "daily", "last": null }]));
+    let begun = host.run("date +%s").parse::<u64>().unwrap();
+    host.run("systemctl start backup-daily");
+    let last = told(host)[0]["last"].as_u64().unwrap();
+    assert!(last >= begun, "done at {last}, begun at {begun}");
     let with = format!("{RESTIC} --password-file /run/secrets/box/token");
     refuses(host, &format!("{with} snapshots"), "wrong password or no key found");
+
+    let state = "/var/lib/private/keeper";
+    let owner = host.run(&format!("stat -c %u:%a {state}/note"));
+    host.run(&format!("systemctl stop keeper; echo lost >{state}/note; rm {state}/dump*"));
+    host.run("systemctl start restore-daily");
+    assert_eq!(host.run(&format!("cat {state}/note")), "lost", "nobody has asked for it");
+    host.run("touch /var/lib/nexus-host/restore; systemctl start keeper");
+    let note = format!("cat {state}/note; stat -c %u:%a {state}/note; ls {state}");
+    assert_eq!(host.run(&note), format!("kept\n{owner}\ndump\nnote"));
+    host.run(&format!("echo new >{state}/note; systemctl restart restore-daily"));
+    assert_eq!(host.run(&format!("cat {state}/note")), "new", "it came back a second time");
 }
 
 fn expect_role(host: &mut Host, old: Option<&str>) {
