@@ -240,6 +240,13 @@ pub(crate) struct Install {
     #[arg(long, value_name = "FILE")]
     pub(crate) identity: Option<PathBuf>,
 
+    /// Bring back what the host's backups have, before its services start
+    ///
+    /// `latest` is the last of each of the `[backups]`. With the host file, its lock, its secrets and the host's
+    /// identity this is all that a machine which is lost needs to be there again.
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) restore: Option<Restore>,
+
     /// Seconds after which the machine goes back when nobody could log in
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(60..=3600))]
     pub(crate) return_after: u32,
@@ -255,6 +262,13 @@ pub(crate) struct Install {
     /// Use only what earlier runs have fetched
     #[arg(long)]
     pub(crate) offline: bool,
+}
+
+/// Which of the backups are brought back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Restore {
+    /// The last one of each
+    Latest,
 }
 
 /// Say which input makes two systems differ

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::json;
 use thiserror::Error;
 
-use super::arguments::Install;
+use super::arguments::{Install, Restore};
 use super::build::{Built, How, build};
 use super::image::{Parts, make_parts};
 use super::report::Failure;
@@ -40,6 +40,8 @@ enum InstallError {
     NoLogin { host: String },
     #[error("`{host}` has secrets, and its identity is not at {}", path.display())]
     NoIdentity { host: String, path: PathBuf },
+    #[error("`{host}` makes no backups, so nothing can be brought back")]
+    NoBackups { host: String },
     #[error("the machine cannot be taken over")]
     Unfit,
     #[error("not confirmed")]
@@ -102,6 +104,7 @@ impl Host<'_> {
             disk,
             keep_host_key,
             secrets: self.identity.is_some(),
+            restore: restored(arguments, &self.built.system)?,
             return_seconds: arguments.return_after,
             agent_bytes: NEXUS_AGENT.len() as u64,
         };
@@ -205,6 +208,11 @@ fn explain(error: TakeoverError) -> Failure {
             "the host runs from memory and stays; run this again to write its disk, with --ssh as you \
              log in to the host",
         ),
+        MachineState::WithoutData => (
+            exit::MACHINE_UNKNOWN,
+            "the host runs from its disk; once what is said above is mended, `systemctl start restore-NAME` there \
+             brings a backup back, and so does its next boot",
+        ),
         MachineState::Unknown => (
             exit::MACHINE_UNKNOWN,
             "look at the machine's console; if it does not answer, its provider's rescue system helps",
@@ -248,6 +256,19 @@ fn identity(
     }
     let bytes = read_limited(&path, TEXT_BYTES_MAX).map_err(Failure::files)?;
     Ok(Some(SecretBytes::new(bytes)))
+}
+
+/// Names of the backups that shall be brought back.
+fn restored(arguments: &Install, system: &System) -> Result<Vec<String>, Failure> {
+    match arguments.restore {
+        None => Ok(Vec::new()),
+        Some(Restore::Latest) if system.backups.is_empty() => {
+            let error = InstallError::NoBackups { host: arguments.host.clone() };
+            Err(Failure::files(error)
+                .help("leave `--restore` out, or declare one of the [backups]"))
+        }
+        Some(Restore::Latest) => Ok(system.backups.keys().cloned().collect()),
+    }
 }
 
 /// How to log in to the new host: as root where the host file lets him, else as one who may use `sudo`; where the

@@ -59,6 +59,11 @@ pub enum Step {
     },
     /// Reboot from the disk.
     Reboot,
+    /// Wait until the host has what its backups have.
+    Restore {
+        /// Their names.
+        backups: Vec<String>,
+    },
     /// Log in again; the host's own checks must pass.
     Check,
 }
@@ -87,6 +92,9 @@ impl fmt::Display for Step {
                 write!(f, "write the disk {disk} ({} MiB); nothing on it is kept", mib(bytes))
             }
             Self::Reboot => f.write_str("reboot from the disk"),
+            Self::Restore { backups } => {
+                write!(f, "wait until it has brought back its backups: {}", backups.join(", "))
+            }
             Self::Check => f.write_str("log in again, and run the host's own checks"),
         }
     }
@@ -125,6 +133,8 @@ pub struct Choices {
     pub keep_host_key: bool,
     /// Whether an identity for secrets is sent.
     pub secrets: bool,
+    /// Backups that are brought back.
+    pub restore: Vec<String>,
     /// Seconds from the start of the new kernel until it goes back.
     pub return_seconds: u32,
     /// Bytes of the agent.
@@ -134,8 +144,8 @@ pub struct Choices {
 /// Puts the steps in order. A machine that runs this very host from memory already, because an earlier
 /// attempt broke off, goes on from there.
 pub fn plan(facts: Facts, needs: &Needs, mut findings: Vec<Finding>, choices: Choices) -> Plan {
-    let Choices { host, system, disk, keep_host_key, secrets, return_seconds, agent_bytes } =
-        choices;
+    let Choices { host, system, disk, keep_host_key, secrets, restore, .. } = choices;
+    let Choices { return_seconds, agent_bytes, .. } = choices;
     let running = facts.rehearsal.as_ref().map(|(_, system)| system.as_str());
     if running.is_some_and(|running| running != system) {
         let error = Finding::error("the machine runs another system from memory");
@@ -154,6 +164,9 @@ pub fn plan(facts: Facts, needs: &Needs, mut findings: Vec<Finding>, choices: Ch
         }
         steps.push(Step::WriteDisk { disk, bytes: needs.disk_bytes });
         steps.push(Step::Reboot);
+        if !restore.is_empty() {
+            steps.push(Step::Restore { backups: restore });
+        }
         steps.push(Step::Check);
     }
     Plan { host, system, facts, findings, steps }

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-use super::Ways;
 use super::talk::{
     AGENT, PLACE, SHORT, StepError, disk_by, disk_events, failed_checks, fingerprint, say, succeed,
 };
+use super::{Shell, Ways};
 use crate::agent::takeover::recipe;
 use crate::boot::arguments::{ATTEMPT, MEMORY, RETURN, ROOT, SYSTEM};
 use crate::exec::files::FileError;
@@ -94,6 +94,8 @@ pub enum MachineState {
     Returned,
     /// The host runs from memory; its disk is not whole, and can be written again.
     InMemory,
+    /// The host runs from its disk, but what its backups have is not there.
+    WithoutData,
     /// Nobody knows.
     Unknown,
 }
@@ -171,6 +173,7 @@ impl Course<'_> {
                 let mut shell = self.ways.new_host(key.as_deref(), SHORT)?;
                 say(&mut *shell, "systemctl --no-block reboot").map(drop)
             }
+            Step::Restore { backups } => self.restore(backups),
             Step::Check => self.check(),
         }
     }
@@ -321,6 +324,10 @@ impl Course<'_> {
             Some(wanted) => disk_by(&mut *shell, wanted, name)?,
             None => name.to_owned(),
         };
+        if self.takeover.plan.steps.iter().any(|step| matches!(step, Step::Restore { .. })) {
+            // It comes to the disk with what else the host has of its own; see `modules/backups`.
+            say(&mut *shell, "touch /var/lib/nexus-host/restore")?;
+        }
         // Not known better until an answer comes.
         self.begun = true;
         let command = format!("{AGENT} write-disk /dev/{}", shell_word(&disk));
@@ -334,12 +341,31 @@ impl Course<'_> {
         Err(StepError::Command { status: answer.status, errors: answer.errors })
     }
 
-    /// Waits for the host from its disk, and then for its own checks.
-    fn check(&mut self) -> Result<(), StepError> {
+    /// Waits for the host from its disk, and gives a way to it.
+    fn installed(&mut self) -> Result<Box<dyn Shell + '_>, StepError> {
         let word = format!("{ROOT}=PARTLABEL={}", crate::boot::ROOT_LABEL);
         self.wait_for(&word, BOOT_WITHIN)?;
         let key = self.host_key.clone();
-        let mut shell = self.ways.new_host(key.as_deref(), SHORT)?;
+        Ok(self.ways.new_host(key.as_deref(), SHORT)?)
+    }
+
+    /// Waits for the units that bring backups back; those that failed are started again, and what waits for them.
+    fn restore(&mut self, backups: &[String]) -> Result<(), StepError> {
+        let units: Vec<String> =
+            backups.iter().map(|name| shell_word(&format!("restore-{name}.service"))).collect();
+        let units = units.join(" ");
+        let journal = "journalctl --boot --output=cat --no-pager --lines=8";
+        let command = format!(
+            "systemctl start {units} || {{ for unit in {units}; do {journal} --unit=$unit >&2; done; exit 1; }}; \
+             systemctl start default.target"
+        );
+        let mut shell = self.installed()?;
+        succeed(&mut *shell, &command, &mut std::io::empty(), SENDING_WITHIN).map(drop)
+    }
+
+    /// Waits for the host from its disk, and then for its own checks.
+    fn check(&mut self) -> Result<(), StepError> {
+        let mut shell = self.installed()?;
         let deadline = Instant::now() + HEALTHY_WITHIN;
         loop {
             let failed = failed_checks(&mut *shell)?;
@@ -375,6 +401,7 @@ impl Course<'_> {
             Step::Meet => self.wait_for_the_old(),
             Step::WriteDisk { .. } if !self.begun => self.wait_for_the_old(),
             Step::WriteDisk { .. } | Step::Reboot => MachineState::InMemory,
+            Step::Restore { .. } => MachineState::WithoutData,
             Step::Check => MachineState::Unknown,
         }
     }

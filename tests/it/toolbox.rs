@@ -52,6 +52,7 @@ const PACKAGES: &[&str] = &[
     "nix-bin",
     "openssh-client",
     "qemu-utils",
+    "restic",
     "sqop",
     "systemd",
 ];
@@ -95,8 +96,12 @@ impl Tool {
     }
 
     /// Shows it a directory or file of the machine, at the same place; it may write there.
-    pub(crate) fn sees(mut self, path: &Path) -> Self {
-        let target = path.to_str().expect("test directories have plain names");
+    pub(crate) fn sees(self, path: &Path) -> Self {
+        self.sees_at(path, path.to_str().expect("test directories have plain names"))
+    }
+
+    /// The same at another place.
+    pub(crate) fn sees_at(mut self, path: &Path, target: &str) -> Self {
         self.sandbox = self.sandbox.with_bind(path.to_owned(), target, true);
         self
     }

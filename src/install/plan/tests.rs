@@ -4,6 +4,10 @@ use super::super::facts::tests::MACHINE;
 use super::*;
 
 fn planned(text: &str, findings: Vec<Finding>) -> Plan {
+    with_backups(text, findings, &[])
+}
+
+fn with_backups(text: &str, findings: Vec<Finding>, restore: &[&str]) -> Plan {
     let needs = Needs {
         kernel_bytes: 12 << 20,
         initrd_bytes: 120 << 20,
@@ -15,6 +19,7 @@ fn planned(text: &str, findings: Vec<Finding>) -> Plan {
         system: "/nix/store/a-system-web".into(),
         disk: Some("vda".into()),
         keep_host_key: true,
+        restore: restore.iter().map(ToString::to_string).collect(),
         secrets: true,
         return_seconds: 240,
         agent_bytes: 3 << 20,
@@ -41,6 +46,17 @@ warning: something
 8. log in again, and run the host's own checks
 ";
     assert_eq!(plan.to_string(), expected);
+}
+
+#[test]
+fn data_comes_back_before_the_checks() {
+    let plan = with_backups(MACHINE, Vec::new(), &["daily", "off-site"]).to_string();
+    let expected = "\
+7. reboot from the disk
+8. wait until it has brought back its backups: daily, off-site
+9. log in again, and run the host's own checks
+";
+    assert!(plan.ends_with(expected), "{plan}");
 }
 
 #[test]

@@ -10,11 +10,13 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use smoltcp::iface::{Config, Interface, SocketSet};
+use smoltcp::socket::tcp::Socket;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr};
 
 use super::device::Device;
 use super::dhcp;
 use super::frame::{Mac, Source, observe};
+use super::offer::{OFFERED_AT_ONCE, Offer};
 use super::port::Port;
 use super::pump::{Pump, Waiting, new_socket};
 use super::router::{LINK_LOCAL, Router};
@@ -60,6 +62,10 @@ pub(super) enum Command {
         to: SocketAddr,
     },
     Unforward(u64),
+    Offer {
+        port: u16,
+        to: SocketAddr,
+    },
     Scan {
         target: IpAddr,
         probe: Probe,
@@ -112,6 +118,7 @@ pub(super) struct Engine {
     pumps: Vec<Pump>,
     next_tcp_port: u16,
     forwards: BTreeMap<u64, (TcpListener, SocketAddr)>,
+    offers: Vec<Offer>,
     jobs: Vec<Job>,
 }
 
@@ -150,6 +157,7 @@ impl Engine {
             pumps: Vec::new(),
             next_tcp_port: OUR_TCP_PORTS.start,
             forwards: BTreeMap::new(),
+            offers: Vec::new(),
             jobs: Vec::new(),
         }
     }
@@ -242,6 +250,13 @@ impl Engine {
             Command::Unforward(number) => {
                 self.forwards.remove(&number);
             }
+            Command::Offer { port, to } => {
+                for _ in 0..OFFERED_AT_ONCE {
+                    if let Some(offer) = Offer::new(port, to, &mut self.sockets) {
+                        self.offers.push(offer);
+                    }
+                }
+            }
             Command::Scan { target, probe, ports, reply, deadline } => {
                 let scan = Scan::new(self.source, target, probe, ports);
                 self.jobs.push(Job { scan, reply, deadline });
@@ -285,6 +300,18 @@ impl Engine {
         }
         for (local, to) in accepted {
             self.connect(to, local, None, Instant::now() + FORWARD_WITHIN);
+        }
+    }
+
+    /// Connects machines that have come to an offer.
+    fn let_out(&mut self) {
+        for offer in &mut self.offers {
+            let Some(handle) = offer.taken(&mut self.sockets) else { continue };
+            match offer.connect() {
+                Ok(local) => self.pumps.push(Pump::new(handle, local, None, Instant::now())),
+                // The machine sees that nobody is there.
+                Err(_) => self.sockets.get_mut::<Socket<'_>>(handle).abort(),
+            }
         }
     }
 
@@ -375,6 +402,7 @@ impl Engine {
     /// Moves bytes of connections and lets smoltcp react.
     fn turn(&mut self) {
         self.poll_stack();
+        self.let_out();
         let now = Instant::now();
         let mut over = Vec::new();
         for index in (0..self.pumps.len()).rev() {

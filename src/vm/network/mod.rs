@@ -7,12 +7,13 @@
 //! ```
 //!
 //! One thread owns it all and sleeps in `poll`; a [`Network`] talks to it by messages. Connections are
-//! handed out as ordinary sockets, and [`Network::forward`] lets a real program in.
+//! handed out as ordinary sockets, [`Network::forward`] lets a real program in, and [`Network::offer`] a machine out.
 
 mod device;
 mod dhcp;
 mod engine;
 mod frame;
+mod offer;
 mod port;
 mod pump;
 mod router;
@@ -189,6 +190,11 @@ impl Network {
         let number = u64::from(local.port());
         self.send(Command::Forward { number, listener, to })?;
         Ok(Forward { network: self.clone(), number, local })
+    }
+
+    /// Connects machines that come to `port` of the outside host to `to`, as long as the network lives.
+    pub fn offer(&self, port: u16, to: SocketAddr) -> Result<(), NetworkError> {
+        self.send(Command::Offer { port, to })
     }
 
     /// Finds out which of `ports` of a machine take TCP connections.

@@ -3,13 +3,14 @@
 
 #![expect(clippy::print_stdout, reason = "what a takeover takes is worth reading")]
 
+mod restore;
 mod stock;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use nexus_host::boot::arguments::{MEMORY, ROOT};
-use nexus_host::exec::files::write_scratch;
+use nexus_host::exec::files::{write_atomic, write_scratch};
 use nexus_host::vm::kvm::Accelerator;
 use nexus_host::vm::network::Forward;
 use nexus_host::vm::qemu::{Firmware, Hardware};
@@ -39,11 +40,31 @@ fn vm_a_stock_machine_comes_back_when_it_fails_and_then_becomes_the_host() {
 }
 
 #[test]
-fn vm_a_small_machine_with_uefi_becomes_the_host() {
+fn vm_a_small_machine_with_uefi_becomes_the_host_and_has_its_data_back() {
     let mut victim = Victim::start("install-uefi", Bench::uefi, 1024);
     assert_eq!(victim.host.run("test -d /sys/firmware/efi && echo uefi"), "uefi");
     victim.write("nexus.test=1");
-    victim.becomes_the_host(&["--accept-new"]);
+    victim
+        .install(&["--dry-run", "--accept-new", "--restore", "latest"])
+        .expect(1)
+        .says("makes no backups");
+    victim.more = restore::BACKUPS;
+    victim.write("nexus.test=1");
+    victim.bench.workspace.run(&["lock", "vps1"]).expect(0);
+    victim.identity = restore::secrets(&victim.bench);
+    let file = victim.home.path().join("identity");
+    write_atomic(&file, victim.identity.as_bytes()).unwrap();
+    let server = restore::Server::start(&restore::fill(&victim.bench, victim.home.path()));
+    let (network, _) = victim.host.machine.network(0).unwrap();
+    network.offer(restore::PORT, server.address).unwrap();
+    victim.becomes_the_host(&["--accept-new", "--restore", "latest"]);
+    assert_eq!(victim.host.run("cat /var/lib/keeper/note"), "kept");
+    assert_eq!(victim.host.run("systemctl is-active keeper"), "active");
+    // It goes on where the lost one ended.
+    victim.host.run("systemctl start backup-daily");
+    let tagged = "restic -r rest:http://192.0.2.1:8000/ --no-cache snapshots --host=vps1 --json | grep -o '\"time\"' | wc -l";
+    let password = "RESTIC_PASSWORD_FILE=/run/secrets/backups/daily";
+    assert_eq!(victim.host.run(&format!("{password} {tagged}")), "2");
     assert_eq!(victim.host.run("test -d /sys/firmware/efi && echo uefi"), "uefi");
 }
 
@@ -54,6 +75,9 @@ struct Victim {
     key: String,
     host: Host,
     forward: Forward,
+    /// What the host file has at its end.
+    more: &'static str,
+    identity: String,
 }
 
 impl Victim {
@@ -70,7 +94,7 @@ impl Victim {
         let (network, _) = host.machine.network(0).unwrap();
         // The same card gets the same address each time, whatever runs there.
         let forward = network.forward(SocketAddr::from((lease_of(network), 22))).unwrap();
-        Self { bench, home, key, host, forward }
+        Self { bench, home, key, host, forward, more: "", identity: IDENTITY.to_owned() }
     }
 
     /// Writes the host file, with one more argument of the kernel.
@@ -78,7 +102,7 @@ impl Victim {
         let kernel = "kernel = \"cloud\"";
         let with = format!("kernel_arguments = [\"{argument}\"]\n{kernel}");
         let changes = [(EXAMPLE_KEY, self.key.as_str()), (kernel, &with)];
-        let way = format!("[deploy]\nssh = [\"admin@{}\"]\n", self.forward.local);
+        let way = format!("[deploy]\nssh = [\"admin@{}\"]\n{}", self.forward.local, self.more);
         self.bench.write_changed("taken over", &changes, &way);
     }
 
@@ -135,7 +159,7 @@ impl Victim {
             "stat -c '%a %U' {own} {own}/ssh {own}/ssh/ssh_host_ed25519_key {own}/identity.txt"
         ));
         assert_eq!(modes, "755 root\n700 root\n600 root\n600 root");
-        assert_eq!(self.host.run(&format!("cat {own}/identity.txt")), IDENTITY.trim());
+        assert_eq!(self.host.run(&format!("cat {own}/identity.txt")), self.identity.trim());
         assert_eq!(self.host.page(), "taken over");
         assert_eq!(self.host.run("test -e /root/marker && echo kept || true"), "");
         let size = self.host.run("df -B1 --output=size /nix | tail -1");
