@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use smoltcp::iface::{Config, Interface, SocketSet};
+use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::socket::tcp::Socket;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr};
 
@@ -303,16 +303,23 @@ impl Engine {
         }
     }
 
-    /// Connects machines that have come to an offer.
-    fn let_out(&mut self) {
+    /// Connects machines that have come to an offer; answers the sockets of those that were turned away.
+    fn let_out(&mut self) -> Vec<SocketHandle> {
+        let mut refused = Vec::new();
         for offer in &mut self.offers {
             let Some(handle) = offer.taken(&mut self.sockets) else { continue };
+            let fits = self.pumps.len() < CONNECTIONS_MAX;
             match offer.connect() {
-                Ok(local) => self.pumps.push(Pump::new(handle, local, None, Instant::now())),
-                // The machine sees that nobody is there.
-                Err(_) => self.sockets.get_mut::<Socket<'_>>(handle).abort(),
+                Ok(local) if fits => {
+                    self.pumps.push(Pump::new(handle, local, None, Instant::now()));
+                }
+                _ => {
+                    self.sockets.get_mut::<Socket<'_>>(handle).abort();
+                    refused.push(handle);
+                }
             }
         }
+        refused
     }
 
     /// Takes in frames from all machines.
@@ -402,7 +409,7 @@ impl Engine {
     /// Moves bytes of connections and lets smoltcp react.
     fn turn(&mut self) {
         self.poll_stack();
-        self.let_out();
+        let refused = self.let_out();
         let now = Instant::now();
         let mut over = Vec::new();
         for index in (0..self.pumps.len()).rev() {
@@ -414,6 +421,9 @@ impl Engine {
         self.poll_stack();
         for pump in over {
             pump.remove(&mut self.sockets);
+        }
+        for handle in refused {
+            self.sockets.remove(handle);
         }
     }
 
