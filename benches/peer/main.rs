@@ -33,9 +33,6 @@ const RUNS: usize = 3;
 const DELTAS: [&str; 4] = ["maintainer-scripts", "depmod", "hwdb", "certificates"];
 /// What only one host has; all else is kept for the scenario in which another one was built before.
 const OWN: [&str; 2] = ["system-bench", "files-bench"];
-/// How many times as fast as the peer we want to be with the delta cached. Of the large set the packages alone,
-/// 239 MB of xz, take two cores four to six seconds to decode and to write: a tenth of the peer's time at best.
-const LEAST_WITH_DELTA: [(&str, f64); 2] = [("small", 10.0), ("big", 6.0)];
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
@@ -52,8 +49,7 @@ fn main() {
             table.push(bench.compare(&set, set.name, set.least_ratio, Scenario::ScriptsRun));
         }
         if is_wanted(&delta) {
-            let least = LEAST_WITH_DELTA.iter().find(|(name, _)| *name == set.name).unwrap().1;
-            table.push(bench.compare(&set, &delta, least, Scenario::DeltaCached));
+            table.push(bench.compare(&set, &delta, set.least_with_delta, Scenario::DeltaCached));
         }
         if is_wanted(&again) {
             table.push(bench.compare(&set, &again, 10.0, Scenario::SamePackages));

@@ -144,8 +144,16 @@ pub struct Choices {
 /// Puts the steps in order. A machine that runs this very host from memory already, because an earlier
 /// attempt broke off, goes on from there.
 pub fn plan(facts: Facts, needs: &Needs, mut findings: Vec<Finding>, choices: Choices) -> Plan {
-    let Choices { host, system, disk, keep_host_key, secrets, restore, .. } = choices;
-    let Choices { return_seconds, agent_bytes, .. } = choices;
+    let Choices {
+        host,
+        system,
+        disk,
+        keep_host_key,
+        secrets,
+        restore,
+        return_seconds,
+        agent_bytes,
+    } = choices;
     let running = facts.rehearsal.as_ref().map(|(_, system)| system.as_str());
     if running.is_some_and(|running| running != system) {
         let error = Finding::error("the machine runs another system from memory");

@@ -28,6 +28,8 @@ const LEAVING_WITHIN: Duration = Duration::from_secs(180);
 const BACK_WITHIN: Duration = Duration::from_secs(600);
 /// How long the host may take to boot from its disk.
 const BOOT_WITHIN: Duration = Duration::from_secs(600);
+/// How long it may take to bring back its backups; a slow line has hours.
+const RESTORED_WITHIN: Duration = Duration::from_secs(4 * 3600);
 /// How long its checks may take to pass after that.
 const HEALTHY_WITHIN: Duration = Duration::from_secs(180);
 /// How long the new host is waited for before somebody looks whether the old system has come back.
@@ -360,7 +362,7 @@ impl Course<'_> {
              systemctl start default.target"
         );
         let mut shell = self.installed()?;
-        succeed(&mut *shell, &command, &mut std::io::empty(), SENDING_WITHIN).map(drop)
+        succeed(&mut *shell, &command, &mut std::io::empty(), RESTORED_WITHIN).map(drop)
     }
 
     /// Waits for the host from its disk, and then for its own checks.

@@ -2,7 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "how long a deployment takes is worth reading")]
 
-mod secrets;
+pub(crate) mod secrets;
 
 use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
+use smoltcp::iface::{Config, Interface, SocketSet};
 use smoltcp::socket::tcp::Socket;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr};
 
@@ -281,7 +281,7 @@ impl Engine {
             fits && socket.connect(self.interface.context(), to, self.next_tcp_port).is_ok();
         if begun {
             let handle = self.sockets.add(socket);
-            self.pumps.push(Pump::new(handle, local, reply, deadline));
+            self.pumps.push(Pump::new(handle, Some(local), reply, deadline));
         } else if let Some(reply) = reply {
             let _ = reply.send(Err(ConnectError::Many));
         }
@@ -303,23 +303,17 @@ impl Engine {
         }
     }
 
-    /// Connects machines that have come to an offer; answers the sockets of those that were turned away.
-    fn let_out(&mut self) -> Vec<SocketHandle> {
-        let mut refused = Vec::new();
+    /// Connects machines that have come to an offer, or turns them away.
+    fn let_out(&mut self) {
         for offer in &mut self.offers {
             let Some(handle) = offer.taken(&mut self.sockets) else { continue };
             let fits = self.pumps.len() < CONNECTIONS_MAX;
-            match offer.connect() {
-                Ok(local) if fits => {
-                    self.pumps.push(Pump::new(handle, local, None, Instant::now()));
-                }
-                _ => {
-                    self.sockets.get_mut::<Socket<'_>>(handle).abort();
-                    refused.push(handle);
-                }
+            let local = fits.then(|| offer.connect().ok()).flatten();
+            if local.is_none() {
+                self.sockets.get_mut::<Socket<'_>>(handle).abort();
             }
+            self.pumps.push(Pump::new(handle, local, None, Instant::now()));
         }
-        refused
     }
 
     /// Takes in frames from all machines.
@@ -409,7 +403,7 @@ impl Engine {
     /// Moves bytes of connections and lets smoltcp react.
     fn turn(&mut self) {
         self.poll_stack();
-        let refused = self.let_out();
+        self.let_out();
         let now = Instant::now();
         let mut over = Vec::new();
         for index in (0..self.pumps.len()).rev() {
@@ -421,9 +415,6 @@ impl Engine {
         self.poll_stack();
         for pump in over {
             pump.remove(&mut self.sockets);
-        }
-        for handle in refused {
-            self.sockets.remove(handle);
         }
     }
 

@@ -44,15 +44,14 @@ pub(super) fn new_socket() -> Socket<'static> {
 }
 
 impl Pump {
-    /// A connection that `handle` has begun to open; `local` does not block.
+    /// A connection that `handle` has begun to open; `local` does not block, and without it the machine is turned away.
     pub(super) fn new(
         handle: SocketHandle,
-        local: OwnedFd,
+        local: Option<OwnedFd>,
         waiting: Option<Waiting>,
         deadline: Instant,
     ) -> Self {
         let opening = Some((waiting, deadline));
-        let local = Some(local);
         Self { handle, local, opening, local_ended: false, remote_ended: false, give_up: None }
     }
 

@@ -16,7 +16,7 @@ use nexus_host::vm::network::Forward;
 use nexus_host::vm::qemu::{Firmware, Hardware};
 
 use crate::bench::{BOOT_WITHIN, Bench, Host};
-use crate::site::{EXAMPLE_KEY, command_at, lease_of, owner};
+use crate::site::{EXAMPLE_KEY, command_at, lease_of, owner, secrets};
 use crate::support::Ran;
 use stock::stock_image;
 
@@ -51,7 +51,9 @@ fn vm_a_small_machine_with_uefi_becomes_the_host_and_has_its_data_back() {
     victim.more = restore::BACKUPS;
     victim.write("nexus.test=1");
     victim.bench.workspace.run(&["lock", "vps1"]).expect(0);
-    victim.identity = restore::secrets(&victim.bench);
+    secrets::make(&victim.bench);
+    let identity = victim.bench.workspace.path().join(secrets::HOST);
+    victim.identity = std::fs::read_to_string(identity).unwrap();
     let file = victim.home.path().join("identity");
     write_atomic(&file, victim.identity.as_bytes()).unwrap();
     let server = restore::Server::start(&restore::fill(&victim.bench, victim.home.path()));

@@ -1,7 +1,6 @@
 //! Data that comes back: a repository of restic on this machine, as if it were far away, and the host's secrets.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use nexus_host::exec::files::{write_atomic, write_scratch};
 
 use crate::bench::Bench;
 use crate::go;
+use crate::site::secrets::secrets;
 use crate::support::plain_command;
 use crate::toolbox::tool;
 
@@ -29,8 +29,6 @@ repository = "rest:http://192.0.2.1:8000/"
 paths = ["/var/lib/keeper"]
 units = ["keeper.service"]
 "#;
-const PERSON: &str = "person.txt";
-const HOST: &str = "host.txt";
 
 /// A server of a repository, until dropped.
 pub(super) struct Server {
@@ -72,28 +70,12 @@ fn program() -> PathBuf {
     built.join("bin/rest-server")
 }
 
-/// Makes the secrets of the bench's host, whose file is there; gives its identity.
-pub(super) fn secrets(bench: &Bench) -> String {
-    let (identity, _) = nexus_host::sops::generate_identity();
-    bench.workspace.write(PERSON, identity.text().unwrap());
-    let place = |name: &str| bench.workspace.path().join(name);
-    std::fs::set_permissions(place(PERSON), std::fs::Permissions::from_mode(0o600)).unwrap();
-    said(bench, &["add-host", "vps1", "--out", HOST]);
-    said(bench, &["generate", "vps1"]);
-    std::fs::read_to_string(place(HOST)).unwrap()
-}
-
-fn said(bench: &Bench, words: &[&str]) -> String {
-    let words = [&["secrets"], words, &["--identity", PERSON]].concat();
-    bench.workspace.run(&words).expect(0).stdout
-}
-
 /// What the host that is lost backed up: Debian's restic makes it, with the host's own password.
 pub(super) fn fill(bench: &Bench, directory: &Path) -> PathBuf {
     let (repository, data) = (directory.join("repository"), directory.join("data"));
     write_scratch(&data.join("note"), b"kept\n").unwrap();
     std::fs::create_dir(&repository).unwrap();
-    let password = said(bench, &["get", "vps1", "backups/daily"]);
+    let password = secrets(bench, &["get", "vps1", "backups/daily"]);
     let restic = |words: &[&str]| {
         let tool = tool("restic").sees(&repository).sees_at(&data, "/var/lib/keeper");
         let tool =

@@ -26,7 +26,8 @@ text = "postgres://app:{secret:app/password|url}@localhost\n"
 units = ["hello.service"]
 "#;
 const PERSON: &str = "person.txt";
-const HOST: &str = "host.txt";
+/// The host's identity, in the workspace.
+pub(crate) const HOST: &str = "host.txt";
 /// Files of the machine that hold a value because they must, and its name.
 const OWN: [(&str, &str); 2] = [
     ("/var/lib/nexus-host/identity.txt", "the identity of the host"),
@@ -42,14 +43,8 @@ pub(super) struct Discretion {
 }
 
 impl Discretion {
-    /// Makes the secrets of the bench's host, whose file is there.
     pub(super) fn new(bench: &Bench) -> Self {
-        let (identity, _) = nexus_host::sops::generate_identity();
-        bench.workspace.write(PERSON, identity.text().unwrap());
-        let file = bench.workspace.path().join(PERSON);
-        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
-        secrets(bench, &["add-host", "vps1", "--out", HOST]);
-        secrets(bench, &["generate", "vps1"]);
+        make(bench);
         let planted = PlantedProcess::start();
         let (said, seen) = (String::new(), BTreeSet::new());
         Self { values: values(bench), said, seen, _planted: planted }
@@ -67,8 +62,19 @@ pub(super) fn disk(bench: &Bench) -> PathBuf {
     disk
 }
 
-fn secrets(bench: &Bench, words: &[&str]) {
-    bench.workspace.run(&[&["secrets"], words, &["--identity", PERSON]].concat()).expect(0);
+/// Makes the secrets of the bench's host, whose file is there, and somebody who keeps them.
+pub(crate) fn make(bench: &Bench) {
+    let (identity, _) = nexus_host::sops::generate_identity();
+    bench.workspace.write(PERSON, identity.text().unwrap());
+    let file = bench.workspace.path().join(PERSON);
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    secrets(bench, &["add-host", "vps1", "--out", HOST]);
+    secrets(bench, &["generate", "vps1"]);
+}
+
+/// What `secrets` says to who keeps them.
+pub(crate) fn secrets(bench: &Bench, words: &[&str]) -> String {
+    bench.workspace.run(&[&["secrets"], words, &["--identity", PERSON]].concat()).expect(0).stdout
 }
 
 fn values(bench: &Bench) -> Values {
