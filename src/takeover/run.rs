@@ -9,7 +9,8 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use super::talk::{
-    AGENT, PLACE, SHORT, StepError, disk_by, disk_events, failed_checks, fingerprint, say, succeed,
+    AGENT, PLACE, SHORT, StepError, disk_by, disk_events, failed_checks, fingerprint, go_down, say,
+    succeed,
 };
 use super::{Shell, Ways};
 use crate::agent::takeover::recipe;
@@ -166,14 +167,14 @@ impl Course<'_> {
             Step::Load { .. } => self.load(),
             Step::Leave { .. } => {
                 let mut shell = self.ways.old(SHORT)?;
-                say(&mut *shell, &format!("{PLACE}/nexus-agent takeover-go")).map(drop)
+                go_down(&mut *shell, &format!("{PLACE}/nexus-agent takeover-go"))
             }
             Step::Meet => self.meet(),
             Step::WriteDisk { disk, .. } => self.write_disk(disk),
             Step::Reboot => {
                 let key = self.host_key.clone();
                 let mut shell = self.ways.new_host(key.as_deref(), SHORT)?;
-                say(&mut *shell, "systemctl --no-block reboot").map(drop)
+                go_down(&mut *shell, "systemctl --no-block reboot")
             }
             Step::Restore { backups } => self.restore(backups),
             Step::Check => self.check(),

@@ -104,6 +104,15 @@ pub(super) fn say(shell: &mut dyn Shell, command: &str) -> Result<String, StepEr
     Ok(String::from_utf8_lossy(&output).into_owned())
 }
 
+/// Runs a command that begins a shutdown, which may end the connection before its answer is there; whether the
+/// machine has gone down is seen by what comes up.
+pub(super) fn go_down(shell: &mut dyn Shell, command: &str) -> Result<(), StepError> {
+    match say(shell, command) {
+        Err(StepError::Shell(_)) => Ok(()),
+        answered => answered.map(drop),
+    }
+}
+
 /// What a disk begins with, as a digest.
 pub(super) fn fingerprint(shell: &mut dyn Shell, disk: &str) -> Result<String, StepError> {
     let text = say(shell, &format!("head -c {TABLE_BYTES} /dev/{} | sha256sum", shell_word(disk)))?;
