@@ -1,7 +1,9 @@
 //! `deploy` on a running machine beside its peers, in one run and in turn, ratios at the end.
 //!
-//! `cargo bench --bench deploy [-- SCENARIO…]`, with ansible-core and openssh-client (Debian packages)
-//! installed. vps1 is built, started in QEMU by `test --keep`, and reached over a port of this machine.
+//! `cargo bench --bench deploy [-- SCENARIO…]` as root, with ansible-core, openssh-client, iproute2 (Debian
+//! packages) and for the last scenario qemu-system-x86 installed. The machine runs vps1 on the kernel of this one, in
+//! namespaces of its own, as fast as a rented one; with the word `emulated` in QEMU. It is reached over a port of
+//! this machine.
 //!
 //! | scenario | ours | beside |
 //! |---|---|---|
@@ -11,9 +13,9 @@
 //! | `copy-far` | the same over a line with a round trip of 70 ms | the same |
 //! | `soft-reboot` | from going down until a login over the new system, without the kernel | the same with it |
 //!
-//! The machine is emulated, ten to twenty times slower than a rented one, so most of each time is its processor:
-//! "guest" is what QEMU has used of ours meanwhile. Of `change`, "units" is the time in which the service itself
-//! stops and starts: the step `restart` of the agent's log; `swap` is the step `swapped`, both trees.
+//! "guest" is what the machine has used of our processors meanwhile, with all of QEMU when that emulates it. Of
+//! `change`, "units" is the time in which the service itself stops and starts: the step `restart` of the agent's log;
+//! `swap` is the step `swapped`, both trees.
 
 #![expect(
     clippy::print_stdout,
@@ -25,6 +27,8 @@
 
 mod change;
 mod copy;
+mod emulated;
+mod here;
 mod line;
 mod peer;
 mod reboot;
@@ -32,29 +36,38 @@ mod site;
 
 use std::time::Duration;
 
-use site::Site;
+use site::{Kind, Site};
 
 /// A round trip to a machine on another continent.
 const FAR: Duration = Duration::from_millis(70);
 
+/// A scenario by name.
+type Scenario = (&'static str, fn(&mut Site));
+
+/// Those for both kinds of machine.
+const SCENARIOS: [Scenario; 4] = [
+    ("noop", change::nothing),
+    ("change", change::page),
+    ("copy", |site| copy::beside_cat(site, "copy", Duration::ZERO)),
+    ("copy-far", |site| copy::beside_cat(site, "copy-far", FAR)),
+];
+
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
-    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
-    let mut site = Site::start();
-    if is_wanted("noop") {
-        change::nothing(&mut site);
+    let is_wanted = |name: &str| wanted.iter().any(|wanted| wanted == name);
+    let emulated = is_wanted("emulated");
+    let all = wanted.iter().all(|word| word == "emulated");
+    let usual =
+        SCENARIOS.into_iter().filter(|(name, _)| all || is_wanted(name)).collect::<Vec<_>>();
+    if !usual.is_empty() {
+        let mut site = Site::start(if emulated { Kind::Emulated } else { Kind::Here });
+        for (_, scenario) in usual {
+            scenario(&mut site);
+        }
     }
-    if is_wanted("change") {
-        change::page(&mut site);
-    }
-    if is_wanted("copy") {
-        copy::beside_cat(&site, "copy", Duration::ZERO);
-    }
-    if is_wanted("copy-far") {
-        copy::beside_cat(&site, "copy-far", FAR);
-    }
-    if is_wanted("soft-reboot") {
-        reboot::soft_beside_full(&mut site);
+    // Only a machine with a kernel of its own can be without it.
+    if all || is_wanted("soft-reboot") {
+        reboot::soft_beside_full(&mut Site::start(Kind::Emulated));
     }
 }
 

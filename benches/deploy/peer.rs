@@ -1,8 +1,8 @@
 //! The same change by Ansible: one template, the restart of its service, a check.
 //!
-//! The machine's `/usr` and `/etc` cannot be written to, so the peer gets a unit in `/run` and a page in
-//! `/var/lib`, served by the same Python that serves the page of vps1 (and that Ansible needs there). Each run logs
-//! in anew, as each deployment does, and shares one connection among its tasks, as is Ansible's default.
+//! The machine's `/usr` and `/etc` cannot be written to, so the peer gets a unit in `/run` and a page in `/var/lib`,
+//! served by the same program that serves the page of vps1. Each run logs in anew, as each deployment does, and shares
+//! one connection among its tasks, as is Ansible's default.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -38,7 +38,7 @@ Description=Serves the page of the peer
 [Service]
 Type=exec
 DynamicUser=yes
-ExecStart=/usr/bin/python3 -m http.server 8081 --bind 127.0.0.1 --directory /var/lib/peer
+ExecStart=/usr/bin/busybox httpd -f -p 127.0.0.1:8081 -h /var/lib/peer
 ";
 
 /// Ansible with its files.

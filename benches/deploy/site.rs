@@ -1,32 +1,63 @@
-//! A machine that runs vps1, and somebody who deploys to it.
+//! A machine that runs vps1, emulated or in namespaces of this one, and somebody who deploys to it.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::Took;
+use crate::emulated::Emulated;
+use crate::here::{self, Here};
 use crate::line::Line;
 
 /// The example's key in the host file, which nobody has the other half of.
 const EXAMPLE_KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f example";
 const EXAMPLE_PAGE: &str = "<p>Hello from vps1.</p>";
+/// Its service, and one that is there as soon as it starts: what a program needs for its own start is nobody's merit.
+const EXAMPLE_SERVICE: &str = "\
+packages = [\"python3\"]
+exec = [
+    \"/usr/bin/python3\", \"-m\", \"http.server\", \"8080\",
+    \"--bind\", \"127.0.0.1\", \"--directory\", \"/usr/share/vps1\",
+]
+";
+const SERVICE: &str = "\
+packages = [\"busybox\"]
+exec = [\"/usr/bin/busybox\", \"httpd\", \"-f\", \"-p\", \"127.0.0.1:8080\", \"-h\", \"/usr/share/vps1\"]
+";
 /// How long a boot may take, with the start of all services.
 const BOOT_WITHIN: Duration = Duration::from_secs(400);
 /// Who may log in.
 const USER: &str = "admin";
+/// The host.
+pub(crate) const HOST: &str = "vps1";
+
+/// How the machine runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// In QEMU: with a kernel of its own, firmware and boot loader.
+    Emulated,
+    /// On the kernel of this machine.
+    Here,
+}
+
+/// The machine; it ends when dropped.
+enum Machine {
+    Emulated(Emulated),
+    Here(Here),
+}
 
 /// The machine and the files of who deploys.
 pub(crate) struct Site {
     pub(crate) directory: PathBuf,
+    kind: Kind,
     key: String,
-    keeper: Child,
-    qemu: u32,
-    machine: SocketAddr,
+    machine: Machine,
+    address: SocketAddr,
     host_key: String,
     pages: u32,
 }
@@ -40,32 +71,36 @@ pub(crate) struct Deployed {
 }
 
 impl Site {
-    /// Builds and boots.
-    pub(crate) fn start() -> Self {
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-deploy");
+    /// Builds and starts it.
+    pub(crate) fn start(kind: Kind) -> Self {
+        let name = format!("bench-deploy-{kind:?}").to_lowercase();
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let _old = std::fs::remove_dir_all(&directory);
         std::fs::create_dir_all(directory.join("hosts")).unwrap();
         std::fs::create_dir_all(directory.join(".ssh")).unwrap();
         let file = directory.join("key");
         run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&file));
         let key = std::fs::read_to_string(directory.join("key.pub")).unwrap().trim().to_owned();
-        write_host(&directory, &key, 0);
-        let mut command = program(&directory);
-        command.args(["test", "--keep", "vps1", "--json"]).stdout(Stdio::piped());
-        let mut keeper = command.spawn().unwrap();
-        let told = first_document(&mut keeper);
-        let text = |field: &str| told[field].as_str().unwrap().to_owned();
-        let machine = text("ssh").rsplit_once('@').unwrap().1.parse().unwrap();
-        let qemu = find_qemu(keeper.id()).unwrap();
-        let host_key = text("host_key");
-        let site = Self { directory, key, keeper, qemu, machine, host_key, pages: 0 };
+        write_host(&directory, kind, &key, 0);
+        let (machine, address) = match kind {
+            Kind::Emulated => {
+                let (machine, address) = Emulated::start(&directory);
+                (Machine::Emulated(machine), address)
+            }
+            Kind::Here => {
+                let (machine, address) = Here::start(&directory);
+                (Machine::Here(machine), address)
+            }
+        };
+        let host_key = host_key(address);
+        let site = Self { directory, kind, key, machine, address, host_key, pages: 0 };
         site.settle();
         site
     }
 
     /// A line to the machine, whose host key is known there.
     pub(crate) fn line(&self, round_trip: Duration) -> Line {
-        let line = Line::new(self.machine, round_trip);
+        let line = Line::new(self.address, round_trip);
         let known = self.directory.join(".ssh/known_hosts");
         let mut text = std::fs::read_to_string(&known).unwrap_or_default();
         text.push_str(&format!("[127.0.0.1]:{} {}\n", line.local.port(), self.host_key));
@@ -76,13 +111,13 @@ impl Site {
     /// Writes another page.
     pub(crate) fn change_page(&mut self) {
         self.pages += 1;
-        write_host(&self.directory, &self.key, self.pages);
+        write_host(&self.directory, self.kind, &self.key, self.pages);
     }
 
     /// Runs `deploy` to its good end.
     pub(crate) fn deploy(&self, line: &Line, more: &[&str]) -> Deployed {
         let mut command = program(&self.directory);
-        command.args(["deploy", "vps1", "--ssh", &format!("{USER}@{}", line.local), "--ssh-key"]);
+        command.args(["deploy", HOST, "--ssh", &format!("{USER}@{}", line.local), "--ssh-key"]);
         command.arg(self.key_file()).args(["--yes", "--no-test", "--json"]).args(more);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut said = Vec::new();
@@ -102,10 +137,10 @@ impl Site {
 
     /// Times `work`.
     pub(crate) fn took(&self, work: impl FnOnce()) -> Took {
-        let (begun, guest) = (Instant::now(), processor_seconds(self.qemu).unwrap());
+        let (begun, guest) = (Instant::now(), self.machine.processor_seconds());
         work();
         let seconds = begun.elapsed().as_secs_f64();
-        Took { seconds, guest_seconds: processor_seconds(self.qemu).unwrap() - guest }
+        Took { seconds, guest_seconds: self.machine.processor_seconds() - guest }
     }
 
     /// The `ssh` of this machine, over `line`.
@@ -164,27 +199,60 @@ impl Site {
     }
 }
 
-impl Drop for Site {
-    fn drop(&mut self) {
-        // As Ctrl-C does: QEMU and its directory go, too.
-        let id = rustix::process::Pid::from_child(&self.keeper);
-        let _gone = rustix::process::kill_process(id, rustix::process::Signal::INT);
-        let _status = self.keeper.wait();
+impl Machine {
+    /// Processor time of this machine that it has used.
+    fn processor_seconds(&self) -> f64 {
+        match self {
+            Self::Emulated(machine) => machine.processor_seconds(),
+            Self::Here(machine) => machine.processor_seconds(),
+        }
     }
 }
 
-fn write_host(directory: &Path, key: &str, page: u32) {
+/// The key of the SSH server at `address`, once it answers.
+fn host_key(address: SocketAddr) -> String {
+    let begun = Instant::now();
+    let (port, host) = (address.port().to_string(), address.ip().to_string());
+    loop {
+        let mut scan = Command::new("ssh-keyscan");
+        let output = scan.args(["-t", "ed25519", "-p", &port, &host]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let mut lines = text.lines().filter(|line| !line.starts_with('#'));
+        if let Some((_, key)) = lines.next().and_then(|line| line.split_once(' ')) {
+            return key.to_owned();
+        }
+        assert!(begun.elapsed() < BOOT_WITHIN, "no SSH server answers at {address}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn write_host(directory: &Path, kind: Kind, key: &str, page: u32) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("hosts/vps1.toml");
-    let text = std::fs::read_to_string(file).unwrap();
-    assert!(text.contains(EXAMPLE_KEY) && text.contains(EXAMPLE_PAGE), "vps1 is another host now");
-    let page = format!("<p>Page {page}.</p>");
-    let text = text.replace(EXAMPLE_KEY, key).replace(EXAMPLE_PAGE, &page);
+    let page = format!("<p>Page {page}. Hello from vps1.</p>");
+    let own = [
+        (EXAMPLE_KEY, key),
+        (EXAMPLE_PAGE, page.as_str()),
+        (EXAMPLE_SERVICE, SERVICE),
+        // Ansible needs Python there.
+        ("packages = [\"curl\"", "packages = [\"curl\", \"python3\""),
+    ];
+    let more = if kind == Kind::Here { &here::CHANGES[..] } else { &[] };
+    let mut text = std::fs::read_to_string(file).unwrap();
+    for (old, new) in own.iter().chain(more) {
+        assert!(text.contains(old), "vps1 is another host now: it has no `{old}`");
+        text = text.replace(old, new);
+    }
     std::fs::write(directory.join("hosts/vps1.toml"), text).unwrap();
 }
 
+/// Where the tests have their cache and store.
+pub(crate) fn shared() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("shared")
+}
+
 /// The program in the bench's workspace, with the cache and store of the tests.
-fn program(directory: &Path) -> Command {
-    let shared = Path::new(env!("CARGO_TARGET_TMPDIR")).join("shared");
+pub(crate) fn program(directory: &Path) -> Command {
+    let shared = shared();
     let mut command = Command::new(env!("CARGO_BIN_EXE_nexus-host"));
     command.arg("-C").arg(directory).env("HOME", directory).env("USER", "bench");
     command.env("XDG_CACHE_HOME", shared.join("cache")).env("XDG_DATA_HOME", shared.join("data"));
@@ -192,42 +260,7 @@ fn program(directory: &Path) -> Command {
     command
 }
 
-/// The JSON document that `test --keep` says once its machine runs.
-fn first_document(keeper: &mut Child) -> Value {
-    let mut output = BufReader::new(keeper.stdout.take().unwrap());
-    let mut bytes = Vec::new();
-    loop {
-        let count = output.by_ref().take(1 << 16).read_until(b'\n', &mut bytes).unwrap();
-        assert!(count > 0, "`test --keep` has ended: {}", String::from_utf8_lossy(&bytes));
-        if let Ok(told) = serde_json::from_slice(&bytes) {
-            return told;
-        }
-    }
-}
-
-/// The emulator among the descendants of a process; their names are in proc(5).
-fn find_qemu(process: u32) -> Option<u32> {
-    let name = std::fs::read_to_string(format!("/proc/{process}/comm")).ok()?;
-    if name.starts_with("qemu-system") {
-        return Some(process);
-    }
-    let threads = std::fs::read_dir(format!("/proc/{process}/task")).ok()?.flatten();
-    let lists = threads.filter_map(|t| std::fs::read_to_string(t.path().join("children")).ok());
-    let children: Vec<u32> = lists
-        .flat_map(|l| l.split(' ').filter_map(|id| id.parse().ok()).collect::<Vec<_>>())
-        .collect();
-    children.into_iter().find_map(find_qemu)
-}
-
-/// Time that a process has run, from proc(5): fields 14 and 15, in ticks of 10 ms.
-fn processor_seconds(process: u32) -> Option<f64> {
-    let text = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    let (_, fields) = text.rsplit_once(')')?;
-    let ticks = |at: usize| -> Option<f64> { fields.split_whitespace().nth(at)?.parse().ok() };
-    Some((ticks(11)? + ticks(12)?) / 100.0)
-}
-
-fn run(command: &mut Command) {
+pub(crate) fn run(command: &mut Command) {
     let status = command.status().unwrap();
     assert!(status.success(), "{command:?}: {status}");
 }
