@@ -1,7 +1,7 @@
 //! An activation from its request to the moment when it waits for confirmation, or has been undone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -23,6 +23,7 @@ use super::secrets;
 use super::service_manager::{self, Verb, act};
 use super::stage::Staged;
 use super::state;
+use super::touched::Touched;
 use super::trees::{InPlace, Names, Stage};
 use super::unit_files::Tree;
 use crate::generation::{Generation, GenerationNumber, Generations, Level, Nonce, Trial, Verdict};
@@ -34,8 +35,6 @@ use crate::switch::{
 
 /// How long a request waits for another that only looks.
 const WAIT: Duration = Duration::from_secs(2);
-/// How long after the last action a unit may take to fail at once.
-const SETTLE: Duration = Duration::from_millis(250);
 /// How long making files and directories takes at most.
 const TMPFILES: Duration = Duration::from_secs(60);
 
@@ -241,32 +240,29 @@ impl Attempt<'_> {
         let failed_before = failed_in(&observation.observed);
         returning::arm_dead(places, trial)?;
         journal.step("armed")?;
-        let Switched { mut problems, refused } = switch(places, &observation, &booted, journal)?;
+        let Switched { problems, refused, touched } =
+            switch(places, (&observation, failed_before), &booted, journal)?;
         let failed: Vec<String> =
-            service_manager::failed()?.difference(&failed_before).cloned().collect();
-        problems.extend(failed.iter().map(|unit| format!("{unit} has failed")));
-        for problem in &problems {
+            touched.failed()?.iter().map(|unit| format!("{unit} has failed")).collect();
+        for problem in problems.iter().chain(&failed) {
             journal.event("problem", json!({ "message": problem }))?;
         }
         let refused = refused.iter().map(|unit| format!("a reload failed: {unit}"));
-        let failed = failed.iter().map(|unit| format!("{unit} has failed"));
-        if let Some(reason) = failed.chain(refused).next() {
+        if let Some(reason) = failed.into_iter().chain(refused).next() {
             return Err(Failure { reason, exit: EXIT_UNCHANGED });
         }
-        self.check(journal)?;
-        let units = &observation.plan.units;
-        let touched = units.start.union(&units.restart).cloned().collect();
-        if let Some(unit) = service_manager::started_again(&touched)?.first() {
-            let reason = format!("{unit} ended and was started again");
+        let passed = self.check(&touched, journal)?;
+        if let Some(reason) = touched.problem(&passed)? {
             return Err(Failure { reason, exit: EXIT_UNCHANGED });
         }
         self.settle(journal)
     }
 
-    /// The host's own checks.
-    fn check(&self, journal: &mut Journal) -> Result<(), Failure> {
+    /// The host's own checks; names of those that hold, which are all of them.
+    fn check(&self, touched: &Touched, journal: &mut Journal) -> Result<BTreeSet<String>, Failure> {
+        let mut passed = BTreeSet::new();
         for check in Manifest::load(self.places, &self.system)?.checks() {
-            let checked = health::check(&check);
+            let checked = health::check_unless(&check, &|| touched.is_lost());
             let fields =
                 json!({ "name": checked.name, "ok": checked.ok, "detail": checked.detail });
             journal.event("check", fields)?;
@@ -274,8 +270,9 @@ impl Attempt<'_> {
                 let reason = format!("check `{}` failed: {}", checked.name, checked.detail);
                 return Err(Failure { reason, exit: EXIT_CHECK });
             }
+            passed.insert(checked.name);
         }
-        Ok(())
+        Ok(passed)
     }
 
     /// Waits for who must confirm, or keeps the generation.
@@ -322,16 +319,18 @@ pub(super) struct Switched {
     pub(super) problems: Vec<String>,
     /// Services that would not take their new configuration, and run on with the old one until they start.
     refused: Vec<String>,
+    /// What was reloaded or started.
+    touched: Touched,
 }
 
-/// Carries out a plan.
+/// Carries out a plan, where some units had failed before.
 ///
 /// # Errors
 ///
 /// What left the host between two systems.
 pub(super) fn switch(
     places: &Places,
-    observation: &Observation,
+    (observation, failed_before): (&Observation, BTreeSet<String>),
     booted: &StorePath,
     journal: &mut Journal,
 ) -> Result<Switched, AgentError> {
@@ -370,12 +369,11 @@ pub(super) fn switch(
             journal.step(verb.as_str())?;
         }
     }
-    let acted = Instant::now();
-    problems.extend(bring_up_laggards(places, observation, journal)?);
-    if !units.is_empty() {
-        std::thread::sleep(SETTLE.saturating_sub(acted.elapsed()));
-    }
-    Ok(Switched { problems, refused })
+    let late = bring_up_laggards(places, observation, journal)?;
+    problems.extend(late.problems);
+    let started = [&units.restart, &units.start, &late.units].into_iter().flatten().cloned();
+    let touched = Touched::new(&units.reload, started.collect(), failed_before);
+    Ok(Switched { problems, refused, touched })
 }
 
 /// Generators have run again: mounts of a changed fstab and the like are stopped, started, reloaded.
@@ -407,25 +405,34 @@ fn loaded_names(observed: &BTreeMap<String, Observed>) -> BTreeSet<String> {
     generated.map(|(name, _)| name.clone()).collect()
 }
 
+/// Units that were found behind the others.
+struct Late {
+    /// Those that were started or restarted.
+    units: BTreeSet<String>,
+    /// What went wrong.
+    problems: Vec<String>,
+}
+
 /// Starts what went down with something else, and restarts what still runs old programs.
 fn bring_up_laggards(
     places: &Places,
     observation: &Observation,
     journal: &mut Journal,
-) -> Result<Vec<String>, AgentError> {
+) -> Result<Late, AgentError> {
     let after = service_manager::observed(places)?;
     let plan = &observation.plan.units;
-    let lost = lost_units(&observation.observed, &after, &observation.new, plan);
-    let mut problems = act(Verb::Start, &lost)?;
+    let mut units = lost_units(&observation.observed, &after, &observation.new, plan);
+    let mut problems = act(Verb::Start, &units)?;
     let programs = observation.laggards(places, &after);
     let late = observation.plan_for_laggards(&after, &programs);
     let late: BTreeSet<String> = late.restart.union(&late.stop).cloned().collect();
     // What restarted a moment ago and still runs the old program will not do better next time.
     let late: BTreeSet<String> = late.difference(&plan.restart).cloned().collect();
     problems.extend(act(Verb::Restart, &late)?);
-    if !lost.is_empty() || !late.is_empty() {
-        journal.event("laggards", json!({ "started": lost, "restarted": late }))?;
+    if !units.is_empty() || !late.is_empty() {
+        journal.event("laggards", json!({ "started": units, "restarted": late }))?;
     }
+    units.extend(late);
     journal.step("laggards")?;
-    Ok(problems)
+    Ok(Late { units, problems })
 }

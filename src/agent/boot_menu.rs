@@ -49,10 +49,10 @@ pub fn sync(
     generations: &Generations,
     fresh_trial: bool,
 ) -> Result<(), AgentError> {
-    let stage = Stage::new(places)?;
-    let esp = Esp::mount(places, &stage)?;
     let mut known = BootFiles::load(places);
     let Some(menu) = menu(places, generations, &mut known)? else { return Ok(()) };
+    let stage = Stage::new(places)?;
+    let esp = Esp::mount(places, &stage)?;
     let wanted = wanted_files(&menu)?;
     known.keep_there(&wanted.keys().cloned().collect());
     let mut files = Vec::new();

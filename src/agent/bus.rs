@@ -6,19 +6,25 @@
 
 mod message;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
+
 pub(super) use self::message::{Body, Properties, Property, Values};
-use self::message::{ERROR, METHOD_RETURN, Message, SIGNAL};
+use self::message::{ERROR, MANAGER, METHOD_RETURN, Message, SIGNAL, Target};
 use super::error::AgentError;
 
 /// Where systemd listens for root.
 const SOCKET: &str = "/run/systemd/private";
 /// "I am user 0", its digits as hexadecimal text.
 const AUTHENTICATE: &[u8] = b"\0AUTH EXTERNAL 30\r\nBEGIN\r\n";
+/// The interface of all objects that have properties. Source: "Standard Interfaces" of the D-Bus specification 0.43.
+const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 /// How long an answer may take, also that to `Reload`, for which all generators run.
 const ANSWER: Duration = Duration::from_secs(120);
 /// How long systemd may be away while it becomes another program.
@@ -35,7 +41,22 @@ pub(super) fn call(
     signature: &str,
     values: Body,
 ) -> Result<Vec<u8>, AgentError> {
-    Line::new()?.call(method, signature, values)
+    with_line(|line| line.call(MANAGER, (method, signature), values))
+}
+
+/// Asks units for properties of their kind: each is named by object, interface and name; the answers are variants.
+///
+/// # Errors
+///
+/// As [`call`].
+pub(super) fn properties(wanted: &[(&str, &str, &str)]) -> Result<Vec<Vec<u8>>, AgentError> {
+    let ask = |line: &mut Line, (object, interface, name): &(&str, &str, &str)| {
+        let mut values = Body::default();
+        values.string(interface);
+        values.string(name);
+        line.call((object, PROPERTIES), ("Get", "ss"), values)
+    };
+    with_line(|line| wanted.iter().map(|property| ask(line, property)).collect())
 }
 
 /// Reads an answer.
@@ -62,13 +83,21 @@ pub(super) fn jobs(
     units: &BTreeSet<String>,
     within: Duration,
 ) -> Result<Vec<String>, AgentError> {
-    let mut line = Line::new()?;
+    with_line(|line| jobs_over(line, method, units, within))
+}
+
+fn jobs_over(
+    line: &mut Line,
+    method: &'static str,
+    units: &BTreeSet<String>,
+    within: Duration,
+) -> Result<Vec<String>, AgentError> {
     let (mut waiting, mut problems) = (BTreeMap::new(), Vec::new());
     for unit in units {
         let mut values = Body::default();
         values.string(unit);
         values.string("replace");
-        match line.call(method, "ss", values) {
+        match line.call(MANAGER, (method, "ss"), values) {
             Ok(answer) => {
                 let job = read(method, &answer, |values| values.string().map(str::to_owned))?;
                 waiting.insert(job, unit);
@@ -97,6 +126,30 @@ pub(super) fn jobs(
     }
 }
 
+thread_local! {
+    /// The connection that was used last. For each new one systemd sets up all its objects, which costs it more than
+    /// most questions.
+    static LINE: RefCell<Option<Line>> = const { RefCell::new(None) };
+}
+
+fn with_line<T>(work: impl FnOnce(&mut Line) -> Result<T, AgentError>) -> Result<T, AgentError> {
+    let mut line = match LINE.take().and_then(Line::if_alive) {
+        Some(line) => line,
+        None => Line::new()?,
+    };
+    let result = work(&mut line);
+    // After any other failure nobody knows where the conversation stands.
+    if matches!(result, Ok(_) | Err(AgentError::Systemd { .. })) {
+        LINE.set(Some(line));
+    }
+    result
+}
+
+/// Ends the connection, before this thread waits for somebody: systemd keeps all that happens for whoever listens.
+pub(super) fn hang_up() {
+    drop(LINE.take());
+}
+
 /// A connection to systemd.
 struct Line {
     stream: UnixStream,
@@ -112,14 +165,29 @@ impl Line {
         Ok(Self { stream, serial: 0, ended: Vec::new() })
     }
 
+    /// The connection without what came meanwhile; none when systemd has ended it, as it does when it starts anew.
+    fn if_alive(mut self) -> Option<Self> {
+        let mut first = [0];
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        loop {
+            match rustix::net::recv(&self.stream, &mut first, flags) {
+                Err(Errno::WOULDBLOCK) => break,
+                Ok((1.., _)) => drop(self.hear(ANSWER).ok()?),
+                Ok((0, _)) | Err(_) => return None,
+            }
+        }
+        self.ended.clear();
+        Some(self)
+    }
+
     fn call(
         &mut self,
-        method: &'static str,
-        signature: &str,
+        target: Target<'_>,
+        (method, signature): (&'static str, &str),
         values: Body,
     ) -> Result<Vec<u8>, AgentError> {
         self.serial += 1;
-        let message = values.into_call(self.serial, method, signature);
+        let message = values.into_call(self.serial, target, (method, signature));
         self.stream.write_all(&message).map_err(AgentError::at("ask", SOCKET))?;
         let deadline = Instant::now() + ANSWER;
         loop {

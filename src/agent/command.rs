@@ -433,11 +433,8 @@ fn check(places: &Places, words: &Words, streams: &mut Streams<'_>) -> Result<u8
     checks.retain(|check| words.plain.is_empty() || words.plain.contains(&check.name));
     let mut told = Vec::new();
     for check in &checks {
-        let checked = if words.has("once") {
-            health::check_within(check, Duration::ZERO)
-        } else {
-            health::check(check)
-        };
+        let checked =
+            if words.has("once") { health::check_now(check) } else { health::check(check) };
         if !words.has("json") {
             let result = if checked.ok { "ok" } else { &checked.detail };
             streams.say(&format!("{}: {result}", checked.name))?;

@@ -16,7 +16,9 @@ use crate::generation::Nonce;
 
 /// Events after which nothing more comes unless somebody acts.
 const LAST: [&str; 5] = ["awaiting", "rebooting", "kept", "returned", "stuck"];
-/// How often a log is looked at for more.
+/// How soon a log is looked at for more: after a share of the time without news, within these.
+const LOOK_SHARE: u32 = 16;
+const LOOK_FIRST: Duration = Duration::from_millis(2);
 const LOOK: Duration = Duration::from_millis(20);
 /// How often is looked whether somebody still writes it.
 const ALIVE: Duration = Duration::from_secs(1);
@@ -113,7 +115,7 @@ pub fn follow(
             show(output, "\n")?;
             told = Instant::now();
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(LOOK_FIRST.max(LOOK.min(told.elapsed() / LOOK_SHARE)));
     }
 }
 

@@ -15,7 +15,8 @@ use crate::health::{Check, Clock, Probe, first_expiry, is_mount_point};
 
 /// Most bytes of a page that are looked at.
 const PAGE_BYTES_MAX: u64 = 1 << 20;
-/// How often a check that fails is tried again while its time lasts.
+/// How soon a check that fails is tried again while its time lasts: at first, and after some tries.
+const AGAIN_FIRST: Duration = Duration::from_millis(5);
 const AGAIN: Duration = Duration::from_millis(250);
 /// How long one try takes at most.
 const ONE_TRY: Duration = Duration::from_secs(10);
@@ -40,7 +41,12 @@ pub struct Checked {
 
 /// Tries a check until it succeeds or its time is over.
 pub fn check(check: &Check) -> Checked {
-    check_within(check, given(check))
+    check_unless(check, &|| false)
+}
+
+/// The same, which gives up before when `is_in_vain`.
+pub fn check_unless(check: &Check, is_in_vain: &dyn Fn() -> bool) -> Checked {
+    try_until(check, given(check), is_in_vain)
 }
 
 /// The time that a check has.
@@ -48,19 +54,25 @@ fn given(check: &Check) -> Duration {
     Duration::from_secs(u64::from(check.within_seconds.min(WITHIN_SECONDS_MAX)))
 }
 
-/// Tries a check until it succeeds or `within` is over, but once at least.
-pub fn check_within(check: &Check, within: Duration) -> Checked {
+/// Tries a check once.
+pub fn check_now(check: &Check) -> Checked {
+    try_until(check, Duration::ZERO, &|| true)
+}
+
+fn try_until(check: &Check, within: Duration, is_in_vain: &dyn Fn() -> bool) -> Checked {
     let deadline = Instant::now() + within;
     let name = check.name.clone();
+    let mut pause = AGAIN_FIRST;
     loop {
         let detail = match try_once(check) {
             Ok(days_left) => return Checked { name, ok: true, detail: String::new(), days_left },
             Err(detail) => detail,
         };
-        if Instant::now() + AGAIN >= deadline {
+        if Instant::now() + pause >= deadline || is_in_vain() {
             return Checked { name, ok: false, detail, days_left: None };
         }
-        std::thread::sleep(AGAIN);
+        std::thread::sleep(pause);
+        pause = AGAIN.min(pause * 2);
     }
 }
 

@@ -65,7 +65,7 @@ pub fn import(
     let listings: Vec<Listing> =
         listings.into_iter().filter(|listing| !valid(&listing.path)).collect();
     check_references(places, &registry, &listings)?;
-    let names = listings.iter().map(|listing| contents::package_of(listing.path.name()));
+    let names = listings.iter().filter_map(|listing| contents::package_of(listing.path.name()));
     let mut contents = Contents::open(places, &wanted(&listings), &names.collect())?;
     check_space(places, &listings, &contents)?;
     let say = |output: &mut dyn Write, text: &str| {

@@ -48,6 +48,7 @@ pub mod stage;
 pub mod state;
 pub mod status;
 pub mod takeover;
+mod touched;
 pub mod trees;
 pub mod unit_files;
 pub mod verify;

@@ -12,6 +12,7 @@
 
 use std::io::{self, BufRead, Read as _, Write};
 
+use super::bus;
 use super::command::{Streams, run};
 use super::error::AgentError;
 use super::places::Places;
@@ -32,6 +33,7 @@ pub fn serve(places: &Places, streams: &mut Streams<'_>) -> Result<(), AgentErro
         let mut frames = Frames { output: &mut *streams.output, pending: Vec::new() };
         let mut inner = Streams { input: &mut *streams.input, output: &mut frames };
         let result = run(places, &words, &mut inner);
+        bus::hang_up();
         let (code, said) = match &result {
             Ok(code) => (*code, String::new()),
             Err(error) => (error.exit_code(), in_words(&causes(error), error.help())),

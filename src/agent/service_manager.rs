@@ -17,6 +17,8 @@ const ASK: Duration = Duration::from_secs(60);
 const RELOAD: Duration = Duration::from_secs(120);
 /// How long units may take to stop or start; systemd's own default is 90 s for each.
 const JOBS: Duration = Duration::from_secs(180);
+/// What services have that other units have not. Source: org.freedesktop.systemd1(5).
+const SERVICE: &str = "org.freedesktop.systemd1.Service";
 const MICROSECONDS: u64 = 1_000_000;
 /// How late a timer may fire, in microseconds.
 const TIMER_ACCURACY: u64 = 50_000;
@@ -38,6 +40,8 @@ const RUNTIME: [(&str, Origin); 7] = [
 /// A unit as systemd lists it.
 struct Listed {
     name: String,
+    /// Its place on the bus.
+    object: String,
     /// Whether `systemctl list-units` shows it: it is not inactive, or is about not to be, and no other name of
     /// another unit. Source: `output_show_unit` in systemd's `src/systemctl/systemctl-list-units.c`.
     shown: bool,
@@ -52,11 +56,12 @@ fn list(method: &'static str, signature: &str, values: Body) -> Result<Vec<Liste
     let read = |unit: &mut Values<'_>| {
         let (name, _description, _loaded) = (unit.string()?, unit.string()?, unit.string()?);
         let (active, sub, follows) = (unit.string()?, unit.string()?, unit.string()?);
-        let (_object, job, _kind, _job_object) =
+        let (object, job, _kind, _job_object) =
             (unit.string()?, unit.u32()?, unit.string()?, unit.string()?);
         let shown = follows.is_empty() && (job > 0 || active != "inactive");
-        let (name, active, sub) = (name.to_owned(), active.to_owned(), sub.to_owned());
-        Some(Listed { name, shown, active, sub })
+        let (name, object) = (name.to_owned(), object.to_owned());
+        let (active, sub) = (active.to_owned(), sub.to_owned());
+        Some(Listed { name, object, shown, active, sub })
     };
     bus::read(method, &answer, |values| values.structures(read))
 }
@@ -151,29 +156,60 @@ pub fn reload(reexec: bool) -> Result<(), AgentError> {
 
 /// Whether a unit is active.
 pub fn is_active(unit: &str) -> Result<bool, AgentError> {
-    let mut names = Body::default();
-    names.strings(&[unit]);
-    let listed = list("ListUnitsByNames", "as", names)?;
+    let listed = list_by_names(&[unit])?;
     Ok(listed.iter().any(|unit| ["active", "reloading", "refreshing"].contains(&&*unit.active)))
 }
 
-/// Those of some services that ended and were started again by systemd since somebody started them.
-///
-/// Between two tries such a unit looks active.
+fn list_by_names(units: &[&str]) -> Result<Vec<Listed>, AgentError> {
+    let mut names = Body::default();
+    names.strings(units);
+    list("ListUnitsByNames", "as", names)
+}
+
+/// What systemd knows of a service.
+#[derive(Debug)]
+pub(super) struct Service {
+    /// When it counts as started: `Type=` of systemd.service(5).
+    pub(super) kind: String,
+    /// How often systemd has started it again since somebody started it.
+    pub(super) restarts: u32,
+}
+
+/// Those of `units` that are services, by name.
 ///
 /// # Errors
 ///
 /// When systemd cannot be asked.
-pub fn started_again(units: &BTreeSet<String>) -> Result<Vec<String>, AgentError> {
-    let services = units.iter().map(String::as_str).filter(|unit| unit.ends_with(".service"));
-    let services = services.map(str::to_owned).collect();
-    let found = properties(&services, &["NRestarts"])?;
-    let again =
-        |of: &BTreeMap<String, String>| of.get("NRestarts").is_some_and(|count| count != "0");
-    Ok(found.into_iter().filter(|(_, of)| again(of)).map(|(name, _)| name).collect())
+pub(super) fn services(units: &BTreeSet<String>) -> Result<BTreeMap<String, Service>, AgentError> {
+    let names: Vec<&str> =
+        units.iter().map(String::as_str).filter(|unit| unit.ends_with(".service")).collect();
+    if names.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let listed = list_by_names(&names)?;
+    let wanted: Vec<(&str, &str, &str)> = listed
+        .iter()
+        .flat_map(|unit| ["Type", "NRestarts"].map(|name| (&*unit.object, SERVICE, name)))
+        .collect();
+    let answers = bus::properties(&wanted)?;
+    let read = |(unit, answers): (Listed, &[Vec<u8>])| {
+        let kind = bus::read("Get", &answers[0], |values| {
+            values.signature().filter(|of| *of == "s")?;
+            values.string().map(str::to_owned)
+        })?;
+        let restarts = bus::read("Get", &answers[1], |values| {
+            values.signature().filter(|of| *of == "u")?;
+            values.u32()
+        })?;
+        Ok((unit.name, Service { kind, restarts }))
+    };
+    listed.into_iter().zip(answers.chunks(2)).map(read).collect()
 }
 
-/// Properties of some units, by unit and by the name of the property; what a unit has not is missing.
+/// Properties of a unit by name, as `systemctl show` writes them.
+pub(super) type Shown = BTreeMap<String, String>;
+
+/// Properties of some units, by unit; what a unit has not is missing.
 ///
 /// # Errors
 ///
@@ -181,7 +217,7 @@ pub fn started_again(units: &BTreeSet<String>) -> Result<Vec<String>, AgentError
 pub(super) fn properties(
     units: &BTreeSet<String>,
     names: &[&str],
-) -> Result<BTreeMap<String, BTreeMap<String, String>>, AgentError> {
+) -> Result<BTreeMap<String, Shown>, AgentError> {
     if units.is_empty() {
         return Ok(BTreeMap::new());
     }
@@ -193,10 +229,9 @@ pub(super) fn properties(
 }
 
 /// The name of a unit, and its properties, from the lines that `systemctl show` has for it.
-fn of_block(block: &str) -> Option<(String, BTreeMap<String, String>)> {
+fn of_block(block: &str) -> Option<(String, Shown)> {
     let pairs = block.lines().filter_map(|line| line.split_once('='));
-    let mut of: BTreeMap<_, _> =
-        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let mut of: Shown = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     of.remove("Id").map(|id| (id, of))
 }
 

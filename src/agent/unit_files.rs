@@ -15,6 +15,8 @@ const FOLDERS: &[&str] =
 /// Where generators put units that follow from files such as `/etc/fstab`.
 const GENERATED: &[&str] =
     &["/run/systemd/generator.early", "/run/systemd/generator", "/run/systemd/generator.late"];
+/// Where the link of a masked unit leads.
+const NOWHERE: &str = "/dev/null";
 /// Most links that are followed to find a file.
 const LINKS_MAX: usize = 40;
 
@@ -90,10 +92,11 @@ impl Tree {
             Some(format!("{folder}/{name}"))
         });
         let Some(place) = found else { return UnitFile::Missing };
-        if self.is_masked(&place) {
-            return UnitFile::Masked;
-        }
-        let Some(text) = self.read(&place) else { return UnitFile::Missing };
+        let text = match self.read(&place) {
+            Some(text) if !text.is_empty() => text,
+            Some(_) => return UnitFile::Masked,
+            None => return UnitFile::Missing,
+        };
         UnitFile::Present { text, dropins: self.dropins(name, template.as_deref()) }
     }
 
@@ -114,9 +117,7 @@ impl Tree {
                     if !conf {
                         continue;
                     }
-                    let masked = self.is_masked(&place);
-                    let text = if masked { None } else { self.read(&place) };
-                    dropins.insert(file, text.unwrap_or_default());
+                    dropins.insert(file, self.read(&place).unwrap_or_default());
                 }
             }
         }
@@ -127,12 +128,12 @@ impl Tree {
     fn is_masked(&self, path: &str) -> bool {
         let place = self.place(path);
         match fs::read_link(&place) {
-            Ok(target) => target == Path::new("/dev/null"),
+            Ok(target) => target == Path::new(NOWHERE),
             Err(_) => place.symlink_metadata().is_ok_and(|m| m.is_file() && m.len() == 0),
         }
     }
 
-    /// The contents of a file, links followed inside the tree.
+    /// The contents of a file, links followed inside the tree; none when they end at `/dev/null`.
     fn read(&self, path: &str) -> Option<String> {
         let mut path = path.to_owned();
         for _ in 0..LINKS_MAX {
@@ -141,6 +142,9 @@ impl Tree {
                 let bytes = read_limited(&place, UNIT_BYTES_MAX).ok()?;
                 return Some(String::from_utf8_lossy(&bytes).into_owned());
             };
+            if target == Path::new(NOWHERE) {
+                return Some(String::new());
+            }
             path = joined(&path, target.to_str()?);
         }
         None

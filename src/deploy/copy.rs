@@ -20,10 +20,9 @@ const AHEAD: usize = 16;
 const PIECE_BYTES: usize = 256 << 10;
 /// Most bytes of a line that the agent says.
 const LINE_BYTES_MAX: u64 = 4096;
-/// Up to so many bytes in all, compression may take long; above, the line should not wait for it.
-const SMALL_BYTES: u64 = 4 << 20;
-const LEVEL_SMALL: i32 = 19;
-const LEVEL_LARGE: i32 = 3;
+/// Zstd's level, for contents and for differences: the line should not wait for it. The highest takes a quarter of a
+/// second for the difference of a system's image of names, and saves nothing there.
+const LEVEL: i32 = 3;
 /// Files above this are not sent as a difference: it would take longer than sending them.
 const DIFFERENCE_BYTES_MAX: u64 = 16 << 20;
 
@@ -105,9 +104,8 @@ fn converse(
     }
     let wanted_bytes: u64 = wants.iter().map(|want| want.size - want.have).sum();
     let task = progress.begin("sending", Unit::Bytes, Some(wanted_bytes));
-    let level = if wanted_bytes <= SMALL_BYTES { LEVEL_SMALL } else { LEVEL_LARGE };
     let remote = lines.get_mut();
-    let sent_bytes = send_all(*remote, &wants, (sources, bases), (level, &*task))?;
+    let sent_bytes = send_all(*remote, &wants, (sources, bases), &*task)?;
     let mut valid = 0;
     loop {
         let line = read_line(&mut lines)?;
@@ -128,7 +126,7 @@ fn send_all(
     remote: &mut dyn Write,
     wants: &[Want],
     (sources, bases): (&Sources, &BTreeMap<Sha256Digest, Base>),
-    (level, task): (i32, &dyn Task),
+    task: &dyn Task,
 ) -> Result<u64, DeployError> {
     let (sender, pieces) = sync_channel::<Vec<u8>>(AHEAD);
     std::thread::scope(|scope| {
@@ -136,9 +134,9 @@ fn send_all(
             let mut output = Pieces { sender, piece: Vec::with_capacity(PIECE_BYTES) };
             for want in wants {
                 match bases.get(&want.digest) {
-                    None => sending::send(want, sources, level, &mut output)?,
+                    None => sending::send(want, sources, LEVEL, &mut output)?,
                     Some(base) => {
-                        sending::send_difference(want, base, sources, LEVEL_SMALL, &mut output)?
+                        sending::send_difference(want, base, sources, LEVEL, &mut output)?
                     }
                 };
                 task.advance(want.size - want.have);

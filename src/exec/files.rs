@@ -66,6 +66,9 @@ pub fn sync_directory(directory: &Path) -> Result<(), FileError> {
         .map_err(FileError::at("sync", directory))
 }
 
+/// Room for the contents of a file that says nothing about its size.
+const ROOM_BYTES: usize = 4096;
+
 /// Reads a whole file of at most `limit` bytes.
 ///
 /// # Errors
@@ -74,7 +77,9 @@ pub fn sync_directory(directory: &Path) -> Result<(), FileError> {
 pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
     use std::io::Read as _;
     let file = File::open(path).map_err(FileError::at("open", path))?;
-    let mut bytes = Vec::new();
+    // With room for all of it, and a byte to see the end, it is read in one go; the kernel's own files say no size.
+    let size = file.metadata().map_or(0, |metadata| metadata.len()).min(limit) + 1;
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).max(ROOM_BYTES));
     file.take(limit + 1).read_to_end(&mut bytes).map_err(FileError::at("read", path))?;
     if bytes.len() as u64 > limit {
         return Err(FileError::at("read", path)(std::io::ErrorKind::FileTooLarge.into()));

@@ -9,9 +9,12 @@
 
 use std::io::{self, Read};
 
-/// The object that is asked, and the interface of its methods. Source: org.freedesktop.systemd1(5).
-const OBJECT: &str = "/org/freedesktop/systemd1";
-const INTERFACE: &str = "org.freedesktop.systemd1.Manager";
+/// The object that is asked, and the interface of its methods.
+pub(in super::super) type Target<'a> = (&'a str, &'a str);
+
+/// The one for all units. Source: org.freedesktop.systemd1(5).
+pub(super) const MANAGER: Target<'_> =
+    ("/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager");
 /// Most bytes of a message: the specification's own limit is twice as much.
 const MESSAGE_BYTES_MAX: u32 = 64 << 20;
 /// Types of messages, and codes of their fields.
@@ -140,14 +143,19 @@ impl Body {
     }
 
     /// The message `serial`: it asks for `method` with these values, whose types are `signature`.
-    pub(super) fn into_call(self, serial: u32, method: &str, signature: &str) -> Vec<u8> {
+    pub(super) fn into_call(
+        self,
+        serial: u32,
+        (object, interface): Target<'_>,
+        (method, signature): (&str, &str),
+    ) -> Vec<u8> {
         let mut message = Self(vec![b'l', METHOD_CALL, 0, 1]);
         message.u32(u32::try_from(self.0.len()).expect("messages are short"));
         message.u32(serial);
         message.array(STRUCTURE, |fields| {
             let all = [
-                (FIELD_PATH, "o", OBJECT),
-                (FIELD_INTERFACE, "s", INTERFACE),
+                (FIELD_PATH, "o", object),
+                (FIELD_INTERFACE, "s", interface),
                 (FIELD_MEMBER, "s", method),
                 (FIELD_SIGNATURE, "g", signature),
             ];
@@ -216,7 +224,8 @@ impl<'a> Values<'a> {
         self.text(usize::try_from(length).ok()?)
     }
 
-    fn signature(&mut self) -> Option<&'a str> {
+    /// `g`; a variant, `v`, is that and then its value.
+    pub(in super::super) fn signature(&mut self) -> Option<&'a str> {
         let length = self.byte()?;
         self.text(length.into())
     }
@@ -315,7 +324,7 @@ mod tests {
     fn a_call_has_the_bytes_of_the_specification() {
         let mut body = Body::default();
         body.strings(&["a.service"]);
-        let call = body.into_call(1, "ListUnitsByNames", "as");
+        let call = body.into_call(1, MANAGER, ("ListUnitsByNames", "as"));
         let fields = [
             &b"\x01\x01o\0\x19\0\0\0/org/freedesktop/systemd1\0\0\0\0\0\0\0"[..],
             b"\x02\x01s\0\x20\0\0\0org.freedesktop.systemd1.Manager\0\0\0\0\0\0\0\0",

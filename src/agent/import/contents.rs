@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{Read, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
@@ -16,6 +17,10 @@ use crate::store::{Sha256Digest, StorePath};
 
 /// Smaller files are sent: looking for them would cost more than sending them.
 const REUSE_BYTES_MIN: u64 = 2048;
+/// Versions of a package that are looked through.
+const VERSIONS_MAX: usize = 2;
+/// Bytes of a file that are read at once.
+const PIECE_BYTES: usize = 256 << 10;
 /// Most files of one size that are digested to find a content.
 const CANDIDATES_MAX: usize = 64;
 /// Most bytes that are digested to find contents.
@@ -152,14 +157,8 @@ impl Contents {
         if by_size.is_empty() {
             return Ok(());
         }
-        let store = places.store();
-        for entry in fs::read_dir(&store).map_err(FileError::at("list", &store))?.flatten() {
-            let base = entry.file_name();
-            let path = base.to_str().and_then(|base| StorePath::from_base_name(base).ok());
-            let found = path.is_some_and(|path| names.contains(package_of(path.name())));
-            if found && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                find_by_size(&entry.path(), &mut by_size)?;
-            }
+        for path in newest_versions(&places.store(), names)? {
+            find_by_size(&path, &mut by_size)?;
         }
         let mut left = REUSE_DIGEST_BYTES_MAX;
         for (size, files) in by_size {
@@ -187,8 +186,13 @@ impl Contents {
 }
 
 /// The package that a store path is a version of: `<package>_<version>_<architecture>`, or the whole name.
-pub(super) fn package_of(name: &str) -> &str {
-    name.split_once('_').map_or(name, |(package, _)| package)
+///
+/// None for a system, `system-<host>`: its images are like no other's, and there are as many as generations.
+pub(super) fn package_of(name: &str) -> Option<&str> {
+    match name.split_once('_') {
+        Some((package, _)) => Some(package),
+        None => (!name.starts_with("system-")).then_some(name),
+    }
 }
 
 /// Reads what follows a frame's line.
@@ -226,6 +230,35 @@ fn read_frame(places: &Places, frame: &Frame, input: &mut dyn Read) -> Result<Ve
     if piece.len() as u64 == frame.bytes { Ok(piece) } else { Err(damaged()) }
 }
 
+/// When a store path came, seconds and nanoseconds, and where it lies.
+type Version = ((i64, i64), PathBuf);
+
+/// The store paths of packages that came last, some of each: earlier ones hold little that these do not.
+fn newest_versions(store: &Path, names: &BTreeSet<&str>) -> Result<Vec<PathBuf>, AgentError> {
+    let mut versions: BTreeMap<String, Vec<Version>> = BTreeMap::new();
+    for entry in fs::read_dir(store).map_err(FileError::at("list", store))?.flatten() {
+        let base = entry.file_name();
+        let Some(path) = base.to_str().and_then(|base| StorePath::from_base_name(base).ok()) else {
+            continue;
+        };
+        let Some(package) = package_of(path.name()).filter(|package| names.contains(package))
+        else {
+            continue;
+        };
+        if let Ok(metadata) = entry.metadata()
+            && metadata.is_dir()
+        {
+            let came = (metadata.ctime(), metadata.ctime_nsec());
+            versions.entry(package.to_owned()).or_default().push((came, entry.path()));
+        }
+    }
+    let newest = versions.into_values().flat_map(|mut paths| {
+        paths.sort();
+        paths.into_iter().rev().take(VERSIONS_MAX).map(|(_, path)| path)
+    });
+    Ok(newest.collect())
+}
+
 /// Adds files of the asked sizes below `directory`.
 fn find_by_size(
     directory: &Path,
@@ -256,6 +289,12 @@ fn size_of(path: &Path) -> Option<u64> {
 pub(super) fn digest_of(path: &Path) -> Result<Sha256Digest, AgentError> {
     let mut file = File::open(path).map_err(FileError::at("open", path))?;
     let mut sha256 = Sha256::new();
-    std::io::copy(&mut file, &mut sha256).map_err(FileError::at("read", path))?;
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        match file.read(&mut piece).map_err(FileError::at("read", path))? {
+            0 => break,
+            count => sha256.update(&piece[..count]),
+        }
+    }
     Ok(Sha256Digest::from_bytes(sha256.finalize().into()))
 }

@@ -17,7 +17,7 @@ use crate::deploy::{
     OutsideCheck, Status, Ways, copy, plain,
 };
 use crate::exec::files::read_limited;
-use crate::exec::revision::{revision, who};
+use crate::exec::revision::who;
 use crate::exec::store::Store;
 use crate::generation::Nonce;
 use crate::store::StorePath;
@@ -28,6 +28,14 @@ const MANIFEST_BYTES_MAX: u64 = 64 << 20;
 const COPY_TRIES: u32 = 5;
 /// How long it waits before, times the number of the try.
 const COPY_AGAIN: Duration = Duration::from_secs(1);
+
+/// What is to be brought to a machine.
+pub(super) struct Ready {
+    pub(super) built: Built,
+    pub(super) ways: Ways,
+    /// The login that was made meanwhile.
+    pub(super) login: Result<Agent, DeployError>,
+}
 
 /// What a machine is found to need.
 pub(super) enum Prepared {
@@ -53,19 +61,18 @@ pub(super) struct Back {
     wanted: Activation,
 }
 
-/// Looks at a machine and sends what it lacks; nothing that runs changes.
+/// Looks at a machine and sends what it lacks of a system built from files of a commit; nothing that runs changes.
 pub(super) fn prepare(
     session: &Session<'_>,
     workspace: &Workspace,
     store: &Store,
-    built: Built,
+    (ready, commit): (Ready, Option<String>),
     arguments: &Deploy,
 ) -> Result<Prepared, Failure> {
+    let Ready { built, ways, login } = ready;
     let host = built.system.name.to_string();
     let system = store.directory().join(&built.path);
-    let ways = ways(session, &built.system, &arguments.reach)?;
-    let mut agent = Agent::connect(ways.first()).map_err(failure)?;
-    let status = agent.status().map_err(failure)?;
+    let (mut agent, status) = look_again(login, &ways).map_err(failure)?;
     same_machine(session, workspace, &host, &status, arguments.new_machine)?;
     if let Some(trial) = &status.trial {
         let (number, by) = (trial.number, plain(&trial.by));
@@ -91,7 +98,7 @@ pub(super) fn prepare(
         level: level.to_owned(),
         expect: status.running_number(),
         by: who(&session.environment),
-        commit: revision(&workspace.root, &session.environment),
+        commit,
         again: arguments.again,
     };
     let shown = show::Change {
@@ -105,6 +112,22 @@ pub(super) fn prepare(
         window_seconds,
     };
     Ok(Prepared::Change(Box::new(Change { shown, ways, agent, wanted, checks })))
+}
+
+/// What the machine says now; a line that a long build has outlived is replaced.
+fn look_again(
+    login: Result<Agent, DeployError>,
+    ways: &Ways,
+) -> Result<(Agent, Status), DeployError> {
+    let mut agent = login?;
+    let status = match agent.status() {
+        Err(error) if error.may_pass() => {
+            agent = Agent::connect(ways.first())?;
+            agent.status()?
+        }
+        answer => answer?,
+    };
+    Ok((agent, status))
 }
 
 fn unusable(problem: String) -> DeployError {

@@ -14,14 +14,15 @@ use std::io::IsTerminal as _;
 use thiserror::Error;
 
 use self::arguments::Deploy;
-use self::change::{Prepared, carry_out, prepare};
+use self::change::{Prepared, Ready, carry_out, prepare};
 use self::told::{Outcome, Told};
-use super::build::{Built, How, build};
+use super::build::{How, build_system};
 use super::hosts;
 use super::report::Failure;
 use super::session::Session;
 use super::workspace::Workspace;
-use crate::deploy::{Rollout, RolloutError};
+use crate::deploy::{Agent, DeployError, Rollout, RolloutError, Ways};
+use crate::exec::revision::revision;
 use crate::exec::store::Store;
 
 pub(super) use self::remote::options;
@@ -60,13 +61,17 @@ pub(super) fn run(session: &Session<'_>, arguments: &Deploy) -> Result<(), Failu
         let told: Result<Vec<Told>, Failure> = told.collect();
         return told::finish(session, told?);
     }
-    let mut built = Vec::new();
-    for name in &names {
-        built.push(ready(session, &workspace, &store, name, arguments)?);
-    }
-    let prepared = in_parallel(arguments, built, |built| {
-        let host = built.system.name.to_string();
-        prepare(session, &workspace, &store, built, arguments).map_err(|failure| (host, failure))
+    let (built, commit) = std::thread::scope(|scope| {
+        // Git takes about as long as a small build.
+        let commit = scope.spawn(|| revision(&workspace.root, &session.environment));
+        let built = names.iter().map(|name| ready(session, &workspace, &store, name, arguments));
+        let built: Result<Vec<_>, Failure> = built.collect();
+        (built, commit.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    let prepared = in_parallel(arguments, built?, |ready| {
+        let host = ready.built.system.name.to_string();
+        prepare(session, &workspace, &store, (ready, commit.clone()), arguments)
+            .map_err(|failure| (host, failure))
     });
     let (mut told, mut waiting) = (Vec::new(), Vec::new());
     for result in prepared {
@@ -127,21 +132,36 @@ fn chosen(
     }
 }
 
-/// Builds a host and, unless told otherwise, tests it.
+/// Tests a host, unless told otherwise, builds it, and logs in to its machine meanwhile.
 fn ready(
     session: &Session<'_>,
     workspace: &Workspace,
     store: &Store,
     name: &str,
     arguments: &Deploy,
-) -> Result<Built, Failure> {
+) -> Result<Ready, Failure> {
     if !arguments.no_test {
         super::test::prove(session, workspace, store, name, arguments.offline)?;
     }
+    let mut system = hosts::system(session, workspace, name)?;
+    hosts::add_secrets(session, workspace, &mut system)?;
+    let ways = remote::ways(session, &system, &arguments.reach)?;
     let how = How { offline: arguments.offline, for_image: false };
-    let built = build(session, workspace, store, name, how)?;
+    let (built, login) = std::thread::scope(|scope| {
+        let login = scope.spawn(|| greet(&ways));
+        let built = build_system(session, workspace, store, system, how);
+        (built, login.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    let built = built?;
     session.interrupt.check().map_err(Failure::build)?;
-    Ok(built)
+    Ok(Ready { built, ways, login })
+}
+
+/// A login to a machine whose agent has answered.
+fn greet(ways: &Ways) -> Result<Agent, DeployError> {
+    let mut agent = Agent::connect(ways.first())?;
+    agent.status()?;
+    Ok(agent)
 }
 
 /// Asks on the terminal.
