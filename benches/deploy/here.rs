@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nexus_host::exec::disk::registration;
 use nexus_host::exec::store::Store;
 use nexus_host::store::StorePath;
 use rustix::process::{Pid, Signal, kill_process};
@@ -27,6 +28,8 @@ const START_WITHIN: Duration = Duration::from_secs(30);
 /// The machine; it ends when dropped.
 pub(crate) struct Here {
     child: Child,
+    /// Its first process, once there is one.
+    first: Option<Pid>,
     cgroup: PathBuf,
     /// What its start said.
     log: PathBuf,
@@ -64,7 +67,7 @@ impl Here {
         command.arg("start").arg(directory).arg(system.as_str()).arg(&cgroup).stdin(Stdio::null());
         let log = directory.join("log");
         command.stderr(File::create(&log).unwrap());
-        let here = Self { child: command.spawn().unwrap(), cgroup, log };
+        let mut here = Self { child: command.spawn().unwrap(), first: None, cgroup, log };
         here.connect();
         (here, (THAT_END, 22).into())
     }
@@ -77,26 +80,28 @@ impl Here {
         used.parse::<f64>().unwrap() / 1e6
     }
 
-    fn connect(&self) {
-        let first = self.first_process().to_string();
+    fn connect(&mut self) {
+        let first = self.first_process();
+        self.first = Some(first);
         let _old = Command::new("ip").args(["link", "del", THIS_LINK]).output();
         let ip = |text: &str| run(Command::new("ip").args(text.split(' ')));
         ip(&format!("link add {THIS_LINK} type veth peer name {THAT_LINK}"));
-        ip(&format!("link set {THAT_LINK} netns {first}"));
+        ip(&format!("link set {THAT_LINK} netns {}", first.as_raw_nonzero()));
         ip(&format!("addr add {THIS_END} dev {THIS_LINK}"));
         ip(&format!("link set {THIS_LINK} up"));
     }
 
     /// The only child of `unshare`, once it is systemd.
-    fn first_process(&self) -> u32 {
+    fn first_process(&self) -> Pid {
         let parent = self.child.id();
         let begun = Instant::now();
         loop {
             let children = format!("/proc/{parent}/task/{parent}/children");
             let children = std::fs::read_to_string(children).unwrap_or_default();
-            if let Some(first) = children.split(' ').next().and_then(|id| id.parse().ok())
-                && std::fs::read_to_string(format!("/proc/{first}/comm"))
-                    .is_ok_and(|name| name.trim_end() == "systemd")
+            let first = children.split(' ').next().unwrap_or_default();
+            let name = std::fs::read_to_string(format!("/proc/{first}/comm"));
+            if name.is_ok_and(|name| name.trim_end() == "systemd")
+                && let Some(first) = first.parse().ok().and_then(Pid::from_raw)
             {
                 return first;
             }
@@ -110,8 +115,12 @@ impl Here {
 impl Drop for Here {
     fn drop(&mut self) {
         // With its first process the whole machine goes; `unshare` itself takes no signals.
-        let first = i32::try_from(self.first_process()).ok().and_then(Pid::from_raw);
-        let _gone = kill_process(first.unwrap(), Signal::KILL);
+        let runs = matches!(self.child.try_wait(), Ok(None));
+        if let Some(first) = self.first.filter(|_| runs) {
+            let _gone = kill_process(first, Signal::KILL);
+        } else {
+            let _gone = self.child.kill();
+        }
         let _status = self.child.wait();
         remove_cgroup(&self.cgroup);
     }
@@ -127,19 +136,12 @@ fn make_disk(directory: &Path, store: &Store, system: &StorePath) {
     for place in ["home", "root", "srv"] {
         std::fs::create_dir(disk.join(place)).unwrap();
     }
-    let mut registration = String::from("nexus-registration 1\n");
+    let closure = store.closure(std::slice::from_ref(system)).unwrap();
     let mut copy = Command::new("cp");
     copy.args(["-a", "--reflink=auto", "-t"]).arg(disk.join("nix/store"));
-    for path in store.closure(std::slice::from_ref(system)).unwrap() {
-        let info = store.info(&path).unwrap().unwrap();
-        let references: Vec<&str> = info.references.iter().map(StorePath::as_str).collect();
-        let line =
-            format!("{path} sha256:{} {} {}", info.nar_hash, info.nar_size, references.join(" "));
-        registration.push_str(line.trim_end());
-        registration.push('\n');
-        copy.arg(store.real_path(&path));
-    }
+    copy.args(closure.iter().map(|path| store.real_path(path)));
     run(&mut copy);
+    let registration = registration(store, &closure).unwrap();
     std::fs::write(disk.join("nix/var/nexus-host/registration"), registration).unwrap();
     let profiles = disk.join("nix/var/nix/profiles");
     symlink(format!("/nix/store/{system}"), profiles.join("system-1-link")).unwrap();

@@ -237,11 +237,11 @@ impl Attempt<'_> {
         journal.step("planned")?;
         journal.event("plan", json!({ "plan": observation.plan.to_json() }))?;
         returning::remember_running(places, &trial.nonce, &observation.observed)?;
-        let failed_before = failed_in(&observation.observed);
         returning::arm_dead(places, trial)?;
         journal.step("armed")?;
-        let Switched { problems, refused, touched } =
-            switch(places, (&observation, failed_before), &booted, journal)?;
+        let Switched { problems, refused, reloaded, started } =
+            switch(places, &observation, &booted, journal)?;
+        let touched = Touched::new(&reloaded, started, failed_in(&observation.observed));
         let failed: Vec<String> =
             touched.failed()?.iter().map(|unit| format!("{unit} has failed")).collect();
         for problem in problems.iter().chain(&failed) {
@@ -251,28 +251,13 @@ impl Attempt<'_> {
         if let Some(reason) = failed.into_iter().chain(refused).next() {
             return Err(Failure { reason, exit: EXIT_UNCHANGED });
         }
-        let passed = self.check(&touched, journal)?;
+        let checks = Manifest::load(places, &self.system)?.checks();
+        let passed = health::decide(&checks, journal, &|| touched.is_lost())?
+            .map_err(|reason| Failure { reason, exit: EXIT_CHECK })?;
         if let Some(reason) = touched.problem(&passed)? {
             return Err(Failure { reason, exit: EXIT_UNCHANGED });
         }
         self.settle(journal)
-    }
-
-    /// The host's own checks; names of those that hold, which are all of them.
-    fn check(&self, touched: &Touched, journal: &mut Journal) -> Result<BTreeSet<String>, Failure> {
-        let mut passed = BTreeSet::new();
-        for check in Manifest::load(self.places, &self.system)?.checks() {
-            let checked = health::check_unless(&check, &|| touched.is_lost());
-            let fields =
-                json!({ "name": checked.name, "ok": checked.ok, "detail": checked.detail });
-            journal.event("check", fields)?;
-            if !checked.ok {
-                let reason = format!("check `{}` failed: {}", checked.name, checked.detail);
-                return Err(Failure { reason, exit: EXIT_CHECK });
-            }
-            passed.insert(checked.name);
-        }
-        Ok(passed)
     }
 
     /// Waits for who must confirm, or keeps the generation.
@@ -313,24 +298,26 @@ fn failed_in(observed: &BTreeMap<String, Observed>) -> BTreeSet<String> {
     failed.map(|(name, _)| name.clone()).collect()
 }
 
-/// What went wrong in a switch, in words.
+/// What a switch has done.
 pub(super) struct Switched {
-    /// Everything.
+    /// Everything that went wrong, in words.
     pub(super) problems: Vec<String>,
     /// Services that would not take their new configuration, and run on with the old one until they start.
     refused: Vec<String>,
-    /// What was reloaded or started.
-    touched: Touched,
+    /// Units that were to read their configuration again.
+    reloaded: BTreeSet<String>,
+    /// Units that were restarted or started.
+    started: BTreeSet<String>,
 }
 
-/// Carries out a plan, where some units had failed before.
+/// Carries out a plan.
 ///
 /// # Errors
 ///
 /// What left the host between two systems.
 pub(super) fn switch(
     places: &Places,
-    (observation, failed_before): (&Observation, BTreeSet<String>),
+    observation: &Observation,
     booted: &StorePath,
     journal: &mut Journal,
 ) -> Result<Switched, AgentError> {
@@ -371,9 +358,8 @@ pub(super) fn switch(
     }
     let late = bring_up_laggards(places, observation, journal)?;
     problems.extend(late.problems);
-    let started = [&units.restart, &units.start, &late.units].into_iter().flatten().cloned();
-    let touched = Touched::new(&units.reload, started.collect(), failed_before);
-    Ok(Switched { problems, refused, touched })
+    let started = [units.restart, units.start, late.units].into_iter().flatten().collect();
+    Ok(Switched { problems, refused, reloaded: units.reload, started })
 }
 
 /// Generators have run again: mounts of a changed fstab and the like are stopped, started, reloaded.

@@ -109,15 +109,10 @@ pub fn bless(places: &Places) -> Result<(), AgentError> {
         return returning::arm_return(places, &trial);
     }
     let mut journal = Journal::open(places, &trial.nonce)?;
-    for check in Manifest::load(places, &system)?.checks() {
-        let checked = health::check(&check);
-        let fields = json!({ "name": checked.name, "ok": checked.ok, "detail": checked.detail });
-        journal.event("check", fields)?;
-        if !checked.ok {
-            let _lock = Lock::take(places, Locked::Host, "a boot failed its checks", WAIT)?;
-            let reason = format!("check `{}` failed: {}", checked.name, checked.detail);
-            return returning::go_back(places, &trial, &reason, EXIT_CHECK, &mut journal);
-        }
+    let checks = Manifest::load(places, &system)?.checks();
+    if let Err(reason) = health::decide(&checks, &mut journal, &|| false)? {
+        let _lock = Lock::take(places, Locked::Host, "a boot failed its checks", WAIT)?;
+        return returning::go_back(places, &trial, &reason, EXIT_CHECK, &mut journal);
     }
     if let Some(failed) = service_manager::failed()?.into_iter().next() {
         let _lock = Lock::take(places, Locked::Host, "a boot has a failed unit", WAIT)?;

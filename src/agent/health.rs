@@ -6,6 +6,10 @@ use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
+use super::error::AgentError;
+use super::events::Journal;
 use super::process::run;
 use super::service_manager;
 use super::state::now_seconds;
@@ -41,12 +45,27 @@ pub struct Checked {
 
 /// Tries a check until it succeeds or its time is over.
 pub fn check(check: &Check) -> Checked {
-    check_unless(check, &|| false)
+    try_until(check, given(check), &|| false)
 }
 
-/// The same, which gives up before when `is_in_vain`.
-pub fn check_unless(check: &Check, is_in_vain: &dyn Fn() -> bool) -> Checked {
-    try_until(check, given(check), is_in_vain)
+/// Makes `checks` in their order, each told in `journal`, until one fails; gives up when `is_in_vain`.
+///
+/// Answers with the names of those that hold, or else with what is wrong.
+pub(super) fn decide(
+    checks: &[Check],
+    journal: &mut Journal,
+    is_in_vain: &dyn Fn() -> bool,
+) -> Result<Result<BTreeSet<String>, String>, AgentError> {
+    let mut passed = BTreeSet::new();
+    for check in checks {
+        let Checked { name, ok, detail, .. } = try_until(check, given(check), is_in_vain);
+        journal.event("check", json!({ "name": name, "ok": ok, "detail": detail }))?;
+        if !ok {
+            return Ok(Err(format!("check `{name}` failed: {detail}")));
+        }
+        passed.insert(name);
+    }
+    Ok(Ok(passed))
 }
 
 /// The time that a check has.

@@ -168,7 +168,7 @@ fn undo(places: &Places, trial: &Trial, journal: &mut Journal) -> Result<(), Age
     let stage = Stage::new(places)?;
     let observation = observe(places, &stage, &system, &booted, Policy::default())?;
     // Whatever becomes of its units, there is no other way.
-    let mut problems = switch(places, (&observation, BTreeSet::new()), &booted, journal)?.problems;
+    let mut problems = switch(places, &observation, &booted, journal)?.problems;
     let text = read_limited(&before_path(places, &trial.nonce), 1 << 20).unwrap_or_default();
     let before: BTreeSet<String> =
         String::from_utf8_lossy(&text).lines().map(str::to_owned).collect();

@@ -121,16 +121,18 @@ impl Names {
     }
 
     /// Where a path leads when links at its end are followed inside the system.
-    fn resolve(&self, path: &str) -> Option<PathBuf> {
+    fn resolve(&self, path: &str) -> End {
         let mut path = path.to_owned();
         for _ in 0..LINKS_MAX {
-            let place = self.place(&path)?;
-            match fs::read_link(&place) {
-                Err(_) => return Some(place),
-                Ok(target) => path = joined(&path, target.to_str()?),
+            let Some(place) = self.place(&path) else { return End::Outside(path) };
+            let Some((place, found)) = find(place) else { return End::Nothing };
+            if !found.is_symlink() {
+                return End::At((place, found));
             }
+            let target = fs::read_link(&place).unwrap_or_default();
+            path = joined(&path, &target.to_string_lossy());
         }
-        None
+        End::Nothing
     }
 }
 
@@ -140,20 +142,34 @@ impl Names {
 /// all files of a host lie in one store path, which is another one whenever a single file changes.
 pub fn differs(old: &Names, new: &Names, path: &str) -> bool {
     match (old.resolve(path), new.resolve(path)) {
-        (Some(was), Some(is)) => places_differ(&new.store, &was, &is),
-        (None, None) => false,
+        (End::At(was), End::At(is)) => found_differ(&new.store, &was, &is),
+        (End::Outside(was), End::Outside(is)) => was != is,
+        (End::Nothing, End::Nothing) => false,
         _ => true,
     }
 }
 
-fn places_differ(store: &Path, old: &Path, new: &Path) -> bool {
-    let (was, is) = match (old.symlink_metadata(), new.symlink_metadata()) {
-        (Ok(was), Ok(is)) => (was, is),
-        (Err(_), Err(_)) => return false,
-        _ => return true,
-    };
+/// A place in a tree, and what is there.
+type Found = (PathBuf, fs::Metadata);
+
+/// Where a path leads.
+enum End {
+    /// To a file or directory of the system.
+    At(Found),
+    /// To this path, which is not of the system.
+    Outside(String),
+    /// Nowhere: it is missing, or a circle of links.
+    Nothing,
+}
+
+fn find(place: PathBuf) -> Option<Found> {
+    let found = place.symlink_metadata().ok()?;
+    Some((place, found))
+}
+
+fn found_differ(store: &Path, (old, was): &Found, (new, is): &Found) -> bool {
     let owner = |m: &fs::Metadata| (m.mode(), m.uid(), m.gid());
-    if owner(&was) != owner(&is) {
+    if owner(was) != owner(is) {
         return true;
     }
     if was.is_symlink() {
@@ -167,8 +183,12 @@ fn places_differ(store: &Path, old: &Path, new: &Path) -> bool {
         entries.map(|entry| entry.file_name()).collect::<std::collections::BTreeSet<_>>()
     };
     let (old_names, new_names) = (names(old), names(new));
-    old_names != new_names
-        || old_names.iter().any(|name| places_differ(store, &old.join(name), &new.join(name)))
+    let differ = |name| match (find(old.join(name)), find(new.join(name))) {
+        (Some(was), Some(is)) => found_differ(store, &was, &is),
+        (None, None) => false,
+        _ => true,
+    };
+    old_names != new_names || old_names.iter().any(differ)
 }
 
 /// Compares what two places in the store hold; what cannot be read counts as different.

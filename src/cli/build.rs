@@ -101,8 +101,7 @@ pub(super) fn build(
     name: &str,
     how: How,
 ) -> Result<Built, Failure> {
-    let mut system = hosts::system(session, workspace, name)?;
-    hosts::add_secrets(session, workspace, &mut system)?;
+    let system = hosts::system_with_secrets(session, workspace, name)?;
     build_system(session, workspace, store, system, how)
 }
 

@@ -45,12 +45,22 @@ pub(super) fn system(
     Ok(system)
 }
 
-/// Gives the system the encrypted file of its secrets; what is not encrypted is refused.
+/// The same, with the encrypted file of its secrets; what is not encrypted is refused.
 ///
 /// # Errors
 ///
-/// A file that is no SOPS file, and one with a declared secret in clear: it would lie in the store.
-pub(super) fn add_secrets(
+/// The same; a file that is no SOPS file, and one with a declared secret in clear: it would lie in the store.
+pub(super) fn system_with_secrets(
+    session: &Session<'_>,
+    workspace: &Workspace,
+    name: &str,
+) -> Result<System, Failure> {
+    let mut system = system(session, workspace, name)?;
+    add_secrets(session, workspace, &mut system)?;
+    Ok(system)
+}
+
+fn add_secrets(
     session: &Session<'_>,
     workspace: &Workspace,
     system: &mut System,

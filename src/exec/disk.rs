@@ -12,7 +12,7 @@ use super::engine::{Engine, EngineError};
 use super::files::{FileError, read_limited};
 use super::image::{ImageFileError, store_tree, write};
 use super::progress::Unit;
-use super::store::StoreError;
+use super::store::{Store, StoreError};
 use crate::boot::PERSISTENT;
 use crate::boot::arguments::{ROOT, SYSTEM};
 use crate::debian::lock::Lock;
@@ -333,7 +333,7 @@ pub(super) fn root_tree(
         let link = Node::Symlink(target.as_bytes().to_vec());
         tree.insert(path(&format!("{profiles}/{name}")), entry(0o777, link));
     }
-    let registration = registration(engine, &closure)?;
+    let registration = registration(engine.store, &closure)?;
     let file = Node::File(Source::Bytes(registration.into_bytes()));
     tree.insert(path("nix/var/nexus-host/registration"), entry(0o644, file));
     if let Some(private) = private {
@@ -344,11 +344,15 @@ pub(super) fn root_tree(
     Ok(tree)
 }
 
-/// What the host must know to have a registry of its own: a line a path, with digest, size, references.
-fn registration(engine: &Engine<'_>, closure: &[StorePath]) -> Result<String, DiskImageError> {
+/// What a host must know to have a registry of its own: a line a path, with digest, size, references.
+///
+/// # Errors
+///
+/// When a path is not valid in the store.
+pub fn registration(store: &Store, closure: &[StorePath]) -> Result<String, StoreError> {
     let mut text = String::from("nexus-registration 1\n");
     for path in closure {
-        let info = engine.store.info(path)?;
+        let info = store.info(path)?;
         let info = info.ok_or_else(|| StoreError::NotValid { path: path.clone() })?;
         let references: Vec<&str> = info.references.iter().map(StorePath::as_str).collect();
         let line =

@@ -38,6 +38,16 @@ fn files_are_compared_through_links() {
     assert!(!differs(&one, &other, "/usr/missing"));
     fs::remove_file(other.parts[1].join("link")).unwrap();
     assert!(differs(&one, &other, "/etc/link"));
+    // What leads out of the system is something else than nothing, and than what leads elsewhere.
+    let outside = one.parts[1].join("outside");
+    std::os::unix::fs::symlink("/var/a", &outside).unwrap();
+    assert!(differs(&one, &other, "/etc/outside") && differs(&other, &one, "/etc/outside"));
+    for (target, expected) in [("/var/a", false), ("../var/a", false), ("/var/b", true)] {
+        let link = other.parts[1].join("outside");
+        let _none = fs::remove_file(&link);
+        std::os::unix::fs::symlink(target, link).unwrap();
+        assert_eq!(differs(&one, &other, "/etc/outside"), expected, "{target}");
+    }
 }
 
 #[test]

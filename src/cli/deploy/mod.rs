@@ -143,8 +143,7 @@ fn ready(
     if !arguments.no_test {
         super::test::prove(session, workspace, store, name, arguments.offline)?;
     }
-    let mut system = hosts::system(session, workspace, name)?;
-    hosts::add_secrets(session, workspace, &mut system)?;
+    let system = hosts::system_with_secrets(session, workspace, name)?;
     let ways = remote::ways(session, &system, &arguments.reach)?;
     let how = How { offline: arguments.offline, for_image: false };
     let (built, login) = std::thread::scope(|scope| {
