@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
+use zstd::bulk::Compressor;
 
 use super::error::AgentError;
 use super::patch;
@@ -15,6 +16,9 @@ use super::protocol::{FRAME_BYTES_MAX, Form, Frame, ListedNode, Listing, Want};
 use crate::exec::files::{FileError, read_limited};
 use crate::store::{Sha256Digest, StorePath};
 use crate::tree::TreePath;
+
+/// Bytes of a content that are compressed at once: more hardly compress better, and leave a processor's cache.
+const FRAME_BYTES: u64 = 1 << 20;
 
 /// Contents by digest, and a file that has each.
 pub type Sources = BTreeMap<Sha256Digest, PathBuf>;
@@ -72,45 +76,6 @@ fn walk(
     Ok(())
 }
 
-/// Sends what of a content is wanted, in compressed frames; answers the bytes that went out.
-///
-/// # Errors
-///
-/// When the content is not among `sources`, cannot be read, or the line breaks.
-pub fn send(
-    want: &Want,
-    sources: &Sources,
-    level: i32,
-    output: &mut dyn Write,
-) -> Result<u64, AgentError> {
-    let unknown = || AgentError::Unexpected(format!("content {} is not ours", want.digest));
-    let path = sources.get(&want.digest).ok_or_else(unknown)?;
-    let mut file = File::open(path).map_err(FileError::at("open", path))?;
-    file.seek(SeekFrom::Start(want.have)).map_err(FileError::at("read", path))?;
-    let (mut from, mut sent) = (want.have, 0);
-    while from < want.size {
-        let bytes = (want.size - from).min(FRAME_BYTES_MAX / 4);
-        let mut piece = Vec::new();
-        let count =
-            (&mut file).take(bytes).read_to_end(&mut piece).map_err(FileError::at("read", path))?;
-        if count as u64 != bytes {
-            return Err(AgentError::Unexpected(format!("{} became shorter", path.display())));
-        }
-        let packed =
-            zstd::bulk::compress(&piece, level).map_err(FileError::at("compress", path))?;
-        let smaller = packed.len() < piece.len();
-        let form = if smaller { Form::Zstd(packed.len() as u64) } else { Form::Raw };
-        let frame = Frame { digest: want.digest, from, bytes, form };
-        let raw = if smaller { &packed } else { &piece };
-        writeln!(output, "{}", frame.to_line())
-            .and_then(|()| output.write_all(raw))
-            .map_err(AgentError::at("send", path))?;
-        sent += raw.len() as u64;
-        from += bytes;
-    }
-    Ok(sent)
-}
-
 /// A file that the host has, to send others as their difference to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Base {
@@ -122,35 +87,100 @@ pub struct Base {
     pub real: PathBuf,
 }
 
-/// Sends a whole content as its difference to `base`, when that is less; else as [`send`] does.
-///
-/// # Errors
-///
-/// As [`send`]; also when the base cannot be read.
-pub fn send_difference(
-    want: &Want,
-    base: &Base,
-    sources: &Sources,
+/// Sends contents, compressed; its buffers serve for all of them.
+pub struct Sender<'s> {
+    sources: &'s Sources,
     level: i32,
-    output: &mut dyn Write,
-) -> Result<u64, AgentError> {
-    let base_bytes = base.real.metadata().map_err(FileError::at("look at", &base.real))?.len();
-    let fits =
-        want.have == 0 && want.size <= FRAME_BYTES_MAX && base_bytes <= patch::BASE_BYTES_MAX;
-    let Some(path) = sources.get(&want.digest).filter(|_| fits) else {
-        return send(want, sources, level, output);
-    };
-    let old = read_limited(&base.real, patch::BASE_BYTES_MAX)?;
-    let new = read_limited(path, FRAME_BYTES_MAX)?;
-    let patch = patch::make(&old, &new, level).map_err(FileError::at("compress", path))?;
-    if patch.len() as u64 >= want.size / 2 {
-        return send(want, sources, level, output);
+    compressor: Compressor<'static>,
+    piece: Vec<u8>,
+    packed: Vec<u8>,
+}
+
+impl std::fmt::Debug for Sender<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sender").field("level", &self.level).finish_non_exhaustive()
     }
-    let length = patch.len() as u64;
-    let form = Form::Patch { length, base: base.path.clone(), inner: base.inner.clone() };
-    let frame = Frame { digest: want.digest, from: 0, bytes: want.size, form };
-    writeln!(output, "{}", frame.to_line())
-        .and_then(|()| output.write_all(&patch))
-        .map_err(AgentError::at("send", path))?;
-    Ok(length)
+}
+
+impl<'s> Sender<'s> {
+    /// A sender of what is among `sources`, at zstd's `level`.
+    ///
+    /// # Errors
+    ///
+    /// When zstd has no such level, or no memory.
+    pub fn new(sources: &'s Sources, level: i32) -> Result<Self, AgentError> {
+        let compressor = Compressor::new(level).map_err(AgentError::at("begin", "compressing"))?;
+        Ok(Self { sources, level, compressor, piece: Vec::new(), packed: Vec::new() })
+    }
+
+    /// Sends what of a content is wanted, in frames; answers the bytes that went out.
+    ///
+    /// # Errors
+    ///
+    /// When the content is not among the sources, cannot be read, or the line breaks.
+    pub fn send(&mut self, want: &Want, output: &mut dyn Write) -> Result<u64, AgentError> {
+        let unknown = || AgentError::Unexpected(format!("content {} is not ours", want.digest));
+        let path = self.sources.get(&want.digest).ok_or_else(unknown)?;
+        let mut file = File::open(path).map_err(FileError::at("open", path))?;
+        file.seek(SeekFrom::Start(want.have)).map_err(FileError::at("read", path))?;
+        let (mut from, mut sent) = (want.have, 0);
+        while from < want.size {
+            let bytes = (want.size - from).min(FRAME_BYTES);
+            self.piece.clear();
+            let count = (&mut file)
+                .take(bytes)
+                .read_to_end(&mut self.piece)
+                .map_err(FileError::at("read", path))?;
+            if count as u64 != bytes {
+                return Err(AgentError::Unexpected(format!("{} became shorter", path.display())));
+            }
+            self.packed.clear();
+            self.packed.reserve(zstd::zstd_safe::compress_bound(count));
+            self.compressor
+                .compress_to_buffer(&self.piece, &mut self.packed)
+                .map_err(FileError::at("compress", path))?;
+            let smaller = self.packed.len() < count;
+            let form = if smaller { Form::Zstd(self.packed.len() as u64) } else { Form::Raw };
+            let frame = Frame { digest: want.digest, from, bytes, form };
+            let raw = if smaller { &self.packed } else { &self.piece };
+            writeln!(output, "{}", frame.to_line())
+                .and_then(|()| output.write_all(raw))
+                .map_err(AgentError::at("send", path))?;
+            sent += raw.len() as u64;
+            from += bytes;
+        }
+        Ok(sent)
+    }
+
+    /// Sends a whole content as its difference to `base`, when that is less; else as [`Self::send`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::send`]; also when the base cannot be read.
+    pub fn send_difference(
+        &mut self,
+        want: &Want,
+        base: &Base,
+        output: &mut dyn Write,
+    ) -> Result<u64, AgentError> {
+        let base_bytes = base.real.metadata().map_err(FileError::at("look at", &base.real))?.len();
+        let fits =
+            want.have == 0 && want.size <= FRAME_BYTES_MAX && base_bytes <= patch::BASE_BYTES_MAX;
+        let Some(path) = self.sources.get(&want.digest).filter(|_| fits) else {
+            return self.send(want, output);
+        };
+        let old = read_limited(&base.real, patch::BASE_BYTES_MAX)?;
+        let new = read_limited(path, FRAME_BYTES_MAX)?;
+        let patch = patch::make(&old, &new, self.level).map_err(FileError::at("compress", path))?;
+        if patch.len() as u64 >= want.size / 2 {
+            return self.send(want, output);
+        }
+        let length = patch.len() as u64;
+        let form = Form::Patch { length, base: base.path.clone(), inner: base.inner.clone() };
+        let frame = Frame { digest: want.digest, from: 0, bytes: want.size, form };
+        writeln!(output, "{}", frame.to_line())
+            .and_then(|()| output.write_all(&patch))
+            .map_err(AgentError::at("send", path))?;
+        Ok(length)
+    }
 }

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Read as _, Write};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
+use rayon::prelude::*;
+
 use super::agent::{Agent, failed};
 use super::error::DeployError;
 use super::talk::Asked;
 use crate::agent::error::AgentError;
 use crate::agent::protocol::{FIRST_LINE, ListedNode, Listing, Want};
-use crate::agent::sending::{self, Base, Sources};
+use crate::agent::sending::{self, Base, Sender, Sources};
 use crate::exec::progress::{Progress, Task, Unit};
 use crate::exec::store::Store;
 use crate::ssh::SshError;
@@ -55,14 +57,7 @@ pub fn copy(
     if missing.is_empty() {
         return Ok(Copied::default());
     }
-    let mut sources = Sources::new();
-    let mut listings = Vec::new();
-    for path in missing {
-        let info = store.info(path)?;
-        let references = info.map(|info| info.references).unwrap_or_default();
-        let listing = sending::list(path, references, &store.real_path(path), &mut sources);
-        listings.push(listing.map_err(DeployError::Sending)?);
-    }
+    let (listings, sources) = list(store, missing)?;
     let bases = bases(store, &listings, running)?;
     let listed: String = listings.iter().map(Listing::to_text).collect();
     let text = format!("{FIRST_LINE}\n{listed}go\n");
@@ -80,6 +75,20 @@ pub fn copy(
         },
         Err(error) => Err(error),
     }
+}
+
+/// Lists store paths, all processors at once: each content is digested.
+fn list(store: &Store, paths: &[StorePath]) -> Result<(Vec<Listing>, Sources), DeployError> {
+    let list = |path: &StorePath| {
+        let info = store.info(path)?;
+        let references = info.map(|info| info.references).unwrap_or_default();
+        let mut sources = Sources::new();
+        let listing = sending::list(path, references, &store.real_path(path), &mut sources);
+        Ok((listing.map_err(DeployError::Sending)?, sources))
+    };
+    let listed: Result<Vec<_>, DeployError> = paths.par_iter().map(list).collect();
+    let (listings, sources): (Vec<_>, Vec<_>) = listed?.into_iter().unzip();
+    Ok((listings, sources.into_iter().flatten().collect()))
 }
 
 fn converse(
@@ -132,12 +141,11 @@ fn send_all(
     std::thread::scope(|scope| {
         let making = scope.spawn(move || -> Result<(), AgentError> {
             let mut output = Pieces { sender, piece: Vec::with_capacity(PIECE_BYTES) };
+            let mut contents = Sender::new(sources, LEVEL)?;
             for want in wants {
                 match bases.get(&want.digest) {
-                    None => sending::send(want, sources, LEVEL, &mut output)?,
-                    Some(base) => {
-                        sending::send_difference(want, base, sources, LEVEL, &mut output)?
-                    }
+                    None => contents.send(want, &mut output)?,
+                    Some(base) => contents.send_difference(want, base, &mut output)?,
                 };
                 task.advance(want.size - want.have);
             }
@@ -172,15 +180,16 @@ struct Pieces {
 
 impl Write for Pieces {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.piece.extend_from_slice(bytes);
-        if self.piece.len() >= PIECE_BYTES {
+        let count = bytes.len().min(PIECE_BYTES - self.piece.len());
+        self.piece.extend_from_slice(&bytes[..count]);
+        if self.piece.len() == PIECE_BYTES {
             self.flush()?;
         }
-        Ok(bytes.len())
+        Ok(count)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        let piece = std::mem::take(&mut self.piece);
+        let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE_BYTES));
         self.sender.send(piece).map_err(|_| std::io::ErrorKind::BrokenPipe.into())
     }
 }

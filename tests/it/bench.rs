@@ -324,12 +324,11 @@ impl Host {
             stream.extend(listing.to_text().into_bytes());
         }
         stream.extend(b"go\n");
+        let mut sender = sending::Sender::new(&sources, 19).unwrap();
         for (want, base) in wants.iter().filter(|(want, _)| want.size > 0) {
             match base {
-                None => sending::send(want, &sources, 19, &mut stream).unwrap(),
-                Some(base) => {
-                    sending::send_difference(want, base, &sources, 19, &mut stream).unwrap()
-                }
+                None => sender.send(want, &mut stream).unwrap(),
+                Some(base) => sender.send_difference(want, base, &mut stream).unwrap(),
             };
         }
         stream.extend(b"done\n");

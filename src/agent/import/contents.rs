@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{Read, Seek as _, SeekFrom, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,10 @@ use crate::store::{Sha256Digest, StorePath};
 const REUSE_BYTES_MIN: u64 = 2048;
 /// Versions of a package that are looked through.
 const VERSIONS_MAX: usize = 2;
+/// Bytes that are taken from the line at once.
+const LINE_BYTES: usize = 64 << 10;
+/// Smaller pieces are left to the kernel, which gathers them.
+const WRITE_OUT_BYTES_MIN: u64 = 256 << 10;
 /// Bytes of a file that are read at once.
 const PIECE_BYTES: usize = 256 << 10;
 /// Most files of one size that are digested to find a content.
@@ -57,7 +62,8 @@ impl Contents {
                 contents.here.insert(*digest, whole);
                 continue;
             }
-            let have = size_of(&contents.part(digest)).filter(|have| have <= size).unwrap_or(0);
+            // Of one that is complete nothing more would come, so it comes again.
+            let have = size_of(&contents.part(digest)).filter(|have| have < size).unwrap_or(0);
             contents.lacking.insert(*digest, Want { digest: *digest, size: *size, have });
         }
         contents.reuse(places, names)?;
@@ -100,7 +106,7 @@ impl Contents {
         };
         if self.here.contains_key(&frame.digest) {
             // Sent on the chance that it is wanted, without waiting for the answer.
-            return read_bytes(frame, input).map(|_| false);
+            return copy_bytes(frame, input, &mut |_| Ok(())).map(|()| false);
         }
         let want = self.lacking.get(&frame.digest).ok_or_else(|| bad("it is not wanted"))?;
         let want = *want;
@@ -111,7 +117,6 @@ impl Contents {
         if frame.from > want.have {
             return Err(bad("a piece before this one is missing"));
         }
-        let bytes = read_frame(places, frame, input)?;
         let path = self.part(&frame.digest);
         let mut file = File::options()
             .create(true)
@@ -119,14 +124,16 @@ impl Contents {
             .truncate(false)
             .open(&path)
             .map_err(FileError::at("open", &path))?;
-        file.seek(SeekFrom::Start(frame.from))
-            .and_then(|_| file.write_all(&bytes))
-            .and_then(|()| file.set_len(end))
-            .map_err(FileError::at("write", &path))?;
+        file.seek(SeekFrom::Start(frame.from)).map_err(FileError::at("write", &path))?;
+        copy_frame(places, frame, input, &mut |bytes| {
+            Ok(file.write_all(bytes).map_err(FileError::at("write", &path))?)
+        })?;
+        file.set_len(end).map_err(FileError::at("write", &path))?;
         self.lacking.insert(frame.digest, Want { have: end, ..want });
         if end == want.size {
             self.finish(&frame.digest, &path)?;
         }
+        begin_to_write_out(&file, frame.from, frame.bytes);
         Ok(end == want.size)
     }
 
@@ -195,39 +202,77 @@ pub(super) fn package_of(name: &str) -> Option<&str> {
     }
 }
 
-/// Reads what follows a frame's line.
-fn read_bytes(frame: &Frame, input: &mut dyn Read) -> Result<Vec<u8>, AgentError> {
-    let length = frame.length();
-    let mut bytes = Vec::new();
-    let count = input
-        .take(length)
-        .read_to_end(&mut bytes)
-        .map_err(AgentError::at("read from", "standard input"))?;
-    if count as u64 == length {
-        return Ok(bytes);
+/// Gives what follows a frame's line to `write`, in pieces that stay in a processor's cache.
+fn copy_bytes(
+    frame: &Frame,
+    input: &mut dyn Read,
+    write: &mut dyn FnMut(&[u8]) -> Result<(), AgentError>,
+) -> Result<(), AgentError> {
+    let mut left = frame.length();
+    let most = |left: u64| usize::try_from(left).unwrap_or(usize::MAX).min(LINE_BYTES);
+    let mut piece = vec![0; most(left)];
+    while left > 0 {
+        match input.read(&mut piece[..most(left)]) {
+            Ok(0) => {
+                let problem = "the stream ends within a content".to_owned();
+                return Err(AgentError::Import { line: 0, problem });
+            }
+            Ok(count) => {
+                write(&piece[..count])?;
+                left -= count as u64;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(AgentError::at("read from", "standard input")(error)),
+        }
     }
-    let problem = "the stream ends within a content".to_owned();
-    Err(AgentError::Import { line: 0, problem })
+    Ok(())
 }
 
-/// The piece of a content that a frame brings.
-fn read_frame(places: &Places, frame: &Frame, input: &mut dyn Read) -> Result<Vec<u8>, AgentError> {
-    let bytes = read_bytes(frame, input)?;
+/// Gives the piece of a content that a frame brings to `write`.
+fn copy_frame(
+    places: &Places,
+    frame: &Frame,
+    input: &mut dyn Read,
+    write: &mut dyn FnMut(&[u8]) -> Result<(), AgentError>,
+) -> Result<(), AgentError> {
     let damaged = || AgentError::Damaged { what: format!("a piece of content {}", frame.digest) };
+    let mut packed = Vec::new();
+    let mut gather = |bytes: &[u8]| {
+        packed.extend_from_slice(bytes);
+        Ok(())
+    };
     let piece = match &frame.form {
-        Form::Raw => return Ok(bytes),
+        Form::Raw => return copy_bytes(frame, input, write),
         Form::Zstd(_) => {
+            copy_bytes(frame, input, &mut gather)?;
             let capacity = usize::try_from(frame.bytes).map_err(|_| damaged())?;
-            zstd::bulk::decompress(&bytes, capacity).map_err(|_| damaged())?
+            zstd::bulk::decompress(&packed, capacity).map_err(|_| damaged())?
         }
         Form::Patch { base, inner, .. } => {
+            copy_bytes(frame, input, &mut gather)?;
             let path = places.store_path(base);
             let file = if inner.is_root() { path } else { path.join(inner.to_path()) };
             let base = read_limited(&file, patch::BASE_BYTES_MAX)?;
-            patch::apply(&base, &bytes, frame.bytes).ok_or_else(damaged)?
+            patch::apply(&base, &packed, frame.bytes).ok_or_else(damaged)?
         }
     };
-    if piece.len() as u64 == frame.bytes { Ok(piece) } else { Err(damaged()) }
+    if piece.len() as u64 != frame.bytes {
+        return Err(damaged());
+    }
+    write(&piece)
+}
+
+/// Has the disk write a large piece while the next one comes; that it is there is made sure of when all of it is.
+fn begin_to_write_out(file: &File, from: u64, bytes: u64) {
+    let (Ok(start), Ok(count)) = (i64::try_from(from), i64::try_from(bytes)) else { return };
+    if bytes < WRITE_OUT_BYTES_MIN {
+        return;
+    }
+    #[expect(unsafe_code, reason = "rustix has no sync_file_range")]
+    // SAFETY: it takes numbers only, and the descriptor is open as long as `file` is borrowed.
+    let _failed = unsafe {
+        libc::sync_file_range(file.as_raw_fd(), start, count, libc::SYNC_FILE_RANGE_WRITE)
+    };
 }
 
 /// When a store path came, seconds and nanoseconds, and where it lies.
