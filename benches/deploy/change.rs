@@ -1,7 +1,6 @@
 //! A change of configuration, and none.
 
-use std::time::Duration;
-
+use crate::line::Link;
 use crate::peer::Peer;
 use crate::site::Site;
 use crate::{median, spread};
@@ -10,7 +9,7 @@ use crate::{median, spread};
 const RUNS: usize = 5;
 
 pub(crate) fn nothing(site: &mut Site) {
-    let line = site.line(Duration::ZERO);
+    let line = site.line(Link::BARE);
     site.change_page();
     site.deploy(&line, &[]);
     let (mut ours, mut over) = (Vec::new(), Vec::new());
@@ -27,7 +26,7 @@ pub(crate) fn nothing(site: &mut Site) {
 }
 
 pub(crate) fn page(site: &mut Site) {
-    let line = site.line(Duration::ZERO);
+    let line = site.line(Link::BARE);
     let mut peer = Peer::new(site, &line);
     let (mut ours, mut usual, mut fast, mut without) =
         <(Vec<_>, Vec<_>, Vec<_>, Vec<_>)>::default();

@@ -9,8 +9,9 @@
 //! |---|---|---|
 //! | `noop` | `deploy` when nothing has changed | `ssh` with `sudo true` |
 //! | `change` | `deploy` of another page: its service restarts, the host's checks pass, a new login confirms | `ansible-playbook`: a template, a restart, a check |
-//! | `copy` | 200 MB of new store paths that do not compress, verified and durable | `ssh cat` of the same bytes, then `sync` |
-//! | `copy-far` | the same over a line with a round trip of 70 ms | the same |
+//! | `copy` | 200 MB of new store paths that do not compress, verified and durable, over 1 Gbit/s | `ssh cat` of the same bytes, then `sync` |
+//! | `copy-far` | the same with a round trip of 70 ms | the same |
+//! | `copy-bare` | the same as fast as the processors are, which both ends share here | the same |
 //! | `soft-reboot` | from going down until a login over the new system, without the kernel | the same with it |
 //!
 //! "guest" is what the machine has used of our processors meanwhile, with all of QEMU when that emulates it. Of
@@ -34,22 +35,19 @@ mod peer;
 mod reboot;
 mod site;
 
-use std::time::Duration;
-
+use line::Link;
 use site::{Kind, Site};
-
-/// A round trip to a machine on another continent.
-const FAR: Duration = Duration::from_millis(70);
 
 /// A scenario by name.
 type Scenario = (&'static str, fn(&mut Site));
 
 /// Those for both kinds of machine.
-const SCENARIOS: [Scenario; 4] = [
+const SCENARIOS: [Scenario; 5] = [
     ("noop", change::nothing),
     ("change", change::page),
-    ("copy", |site| copy::beside_cat(site, "copy", Duration::ZERO)),
-    ("copy-far", |site| copy::beside_cat(site, "copy-far", FAR)),
+    ("copy", |site| copy::beside_cat(site, "copy", Link::NEAR, true)),
+    ("copy-far", |site| copy::beside_cat(site, "copy-far", Link::FAR, true)),
+    ("copy-bare", |site| copy::beside_cat(site, "copy-bare", Link::BARE, false)),
 ];
 
 fn main() {

@@ -1,8 +1,6 @@
 //! A soft-reboot beside a reboot, each as the level of a deployment.
 
-use std::time::Duration;
-
-use crate::line::Line;
+use crate::line::{Line, Link};
 use crate::site::Site;
 use crate::spread;
 
@@ -10,7 +8,7 @@ use crate::spread;
 const RUNS: usize = 3;
 
 pub(crate) fn soft_beside_full(site: &mut Site) {
-    let line = site.line(Duration::ZERO);
+    let line = site.line(Link::BARE);
     let mut ratios = Vec::new();
     for run in 0..RUNS {
         let [soft, full] =

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::Took;
 use crate::emulated::Emulated;
 use crate::here::{self, Here};
-use crate::line::Line;
+use crate::line::{Line, Link};
 
 /// The example's key in the host file, which nobody has the other half of.
 const EXAMPLE_KEY: &str =
@@ -99,8 +99,8 @@ impl Site {
     }
 
     /// A line to the machine, whose host key is known there.
-    pub(crate) fn line(&self, round_trip: Duration) -> Line {
-        let line = Line::new(self.address, round_trip);
+    pub(crate) fn line(&self, link: Link) -> Line {
+        let line = Line::new(self.address, link);
         let known = self.directory.join(".ssh/known_hosts");
         let mut text = std::fs::read_to_string(&known).unwrap_or_default();
         text.push_str(&format!("[127.0.0.1]:{} {}\n", line.local.port(), self.host_key));
@@ -158,7 +158,7 @@ impl Site {
 
     /// What a command on the machine says; it must succeed.
     pub(crate) fn ask(&self, command: &str) -> String {
-        let output = self.ssh(&self.line(Duration::ZERO), command).output().unwrap();
+        let output = self.ssh(&self.line(Link::BARE), command).output().unwrap();
         let (said, errors) = (&output.stdout, String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{command}: {}: {errors}", output.status);
         String::from_utf8(said.clone()).unwrap()
@@ -180,7 +180,7 @@ impl Site {
 
     /// Waits until the machine lets somebody in and has nothing left to start.
     pub(crate) fn settle(&self) {
-        let line = self.line(Duration::ZERO);
+        let line = self.line(Link::BARE);
         let begun = Instant::now();
         loop {
             let asked = self.ssh(&line, "systemctl is-system-running --wait").output().unwrap();
