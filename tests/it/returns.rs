@@ -1,12 +1,16 @@
 //! Changes that shut the operator out, or do not come up: the machine goes back by itself.
 //!
-//! What a boot ends in on UEFI is tried by `switch`.
+//! What a boot ends in on UEFI is tried by `switch`; `NEXUS_HOST_UEFI=1` tries all of these there.
 
 #![expect(clippy::print_stdout, reason = "how long a way back takes is worth reading")]
 
 use std::time::Instant;
 
+use nexus_host::vm::qemu::Firmware;
+
+use crate::bench::Bench;
 use crate::site::Site;
+use crate::support::how_often;
 
 /// A bad change: its name, words of vps1 that become others, more at the end, and what is said about it.
 struct Bad {
@@ -79,7 +83,9 @@ const BAD: [Bad; 7] = [
 
 #[test]
 fn vm_bad_changes_go_back() {
-    let mut site = Site::new("returns");
+    let on_uefi = how_often("NEXUS_HOST_UEFI").is_some_and(|times| times > 0);
+    let firmware = if on_uefi { Bench::uefi } else { |_: &Bench| Firmware::SeaBios };
+    let mut site = Site::new("returns", firmware);
     for bad in &BAD {
         try_out(&mut site, bad);
     }

@@ -40,11 +40,11 @@ pub(crate) struct Site {
 
 impl Site {
     /// Builds and starts it; machines that run at the same time need names of their own.
-    pub(crate) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str, firmware: fn(&Bench) -> Firmware) -> Self {
         let (bench, home, key) = owner();
         bench.build_changed("one", &[(EXAMPLE_KEY, &key)], "");
         let image = bench.image();
-        let host = bench.start_named(name, &image, Firmware::SeaBios);
+        let host = bench.start_named(name, &image, firmware(&bench));
         Self::of((bench, home, key), host, None)
     }
 
