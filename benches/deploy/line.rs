@@ -37,6 +37,7 @@ pub(crate) struct Line {
 }
 
 impl Line {
+    /// A line to `to` over such a link.
     pub(crate) fn new(to: SocketAddr, link: Link) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let local = listener.local_addr().unwrap();

@@ -45,9 +45,9 @@ type Scenario = (&'static str, fn(&mut Site));
 const SCENARIOS: [Scenario; 5] = [
     ("noop", change::nothing),
     ("change", change::page),
-    ("copy", |site| copy::beside_cat(site, "copy", Link::NEAR, true)),
-    ("copy-far", |site| copy::beside_cat(site, "copy-far", Link::FAR, true)),
-    ("copy-bare", |site| copy::beside_cat(site, "copy-bare", Link::BARE, false)),
+    ("copy", |site| copy::beside_cat(site, "copy", Link::NEAR)),
+    ("copy-far", |site| copy::beside_cat(site, "copy-far", Link::FAR)),
+    ("copy-bare", |site| copy::beside_cat(site, "copy-bare", Link::BARE)),
 ];
 
 fn main() {

@@ -51,6 +51,10 @@ pub fn check(check: &Check) -> Checked {
 /// Makes `checks` in their order, each told in `journal`, until one fails; gives up when `is_in_vain`.
 ///
 /// Answers with the names of those that hold, or else with what is wrong.
+///
+/// # Errors
+///
+/// When the journal cannot be written.
 pub(super) fn decide(
     checks: &[Check],
     journal: &mut Journal,
